@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-deploy image coverage mutants check check-types check-rules check-js format bench e2e lock docs release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-deploy image coverage mutants check check-types check-rules check-js format bench e2e lock docs site release clean
 .DEFAULT_GOAL := run
 # Many images set it, and then every process would compile and pytest rewrite all files again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -73,8 +73,12 @@ format: .venv/.dev
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: .venv/.dev  ## regenerate docs/configuration.md and docs/llmproxy.schema.json
+docs: .venv/.dev  ## regenerate the pages of docs/reference and docs/llmproxy.schema.json
 	@$(BIN)/python tools/reference.py
+
+site: .venv/.docs  ## build the documentation as a site in site/: offline, warnings are errors
+	@$(BIN)/sphinx-build -q -W --keep-going -j auto -b html -d .venv/.sphinx docs site
+	@echo "Written: site/index.html"
 
 bench: .venv/.bench  ## nginx, LLMProxy and direct, side by side; writes bench/RESULTS.md
 	@$(BIN)/python bench/run.py $(ARGS)
@@ -94,12 +98,12 @@ lock: .venv/.dev  ## resolve the locks again (needed after a change of dependenc
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-.venv/.dev .venv/.bench .venv/.browser .venv/.deploy .venv/.e2e: .venv/.%: requirements/%.txt .venv/.run
+.venv/.dev .venv/.bench .venv/.browser .venv/.deploy .venv/.docs .venv/.e2e: .venv/.%: requirements/%.txt .venv/.run
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
-release: .venv/.dev  ## check that this commit can be released, and build it; docs/releasing.md
+release: .venv/.dev  ## check that this commit can be released, and build it; docs/project/releasing.md
 	@$(BIN)/python tools/release.py $(ARGS)
 
 clean:
-	rm -rf .venv .venv-pythons bench/work tests/browser/work
+	rm -rf .venv .venv-pythons site bench/work tests/browser/work

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-# What a proxy remembers beside its config (docs/state.md) is no business of who runs the tests.
+# What a proxy remembers beside its config (docs/guides/files-and-batches.md): not in the state
+# folder of whoever runs the tests.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="llmproxy-state-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 

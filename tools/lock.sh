@@ -4,7 +4,7 @@ set -eu
 uv="$(dirname "$0")/../.venv/bin/uv"
 compile() { "$uv" pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" "$@"; }
 compile pyproject.toml -o requirements/run.txt
-for group in dev bench browser deploy; do
+for group in dev bench browser deploy docs; do
     compile pyproject.toml --group "$group" -c requirements/run.txt -o "requirements/$group.txt"
 done
 # What each extra adds to requirements/run.txt, for the image; the versions are those that the tests use.

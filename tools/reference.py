@@ -17,10 +17,10 @@ from llmproxy.batteries.admin.stats.metrics.catalogue import SECTIONS as METRIC_
 from llmproxy.batteries.config_file import json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
-REFERENCE = Path("docs/configuration.md")
-METRICS = Path("docs/metrics.md")
+REFERENCE = Path("docs/reference/configuration.md")
+METRICS = Path("docs/reference/metrics.md")
 HTTP = Path("docs/reference/http.md")
-TABLES = Path("docs/reference/tables.md")
+TABLES = Path("docs/reference/database.md")
 GRAFANA = Path("ops/grafana.json")
 SCHEMA = Path("docs/llmproxy.schema.json")
 EXAMPLE = Path("llmproxy.example.yaml")
@@ -169,7 +169,7 @@ scrape_configs:
 ```
 
 Everybody who can reach the port may read them, unless `general_settings.metrics_need_key: true`
-asks for the key of a viewer ([identity.md](identity.md)); Prometheus sends it by
+asks for the key of a viewer ([identity.md](../security/identity.md)); Prometheus sends it by
 `authorization: {credentials: KEY}`.
 
 Import `ops/grafana.json` into Grafana for a dashboard; `ops/alerts.yaml` holds alert rules.

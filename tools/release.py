@@ -1,4 +1,7 @@
-"""Check that this commit can be released, build it, and try the wheel; docs/releasing.md."""
+"""Check that this commit can be released, build it, and try the wheel.
+
+docs/project/releasing.md says how.
+"""
 
 import re
 import subprocess

@@ -2,7 +2,7 @@
 
     uvicorn llmproxy.asgi:app
 
-docs/asgi.md lists the differences from `llmproxy serve`.
+docs/guides/asgi.md lists the differences from `llmproxy serve`.
 """
 
 from __future__ import annotations

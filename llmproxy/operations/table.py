@@ -3,7 +3,7 @@
 A row is for one path below `/v1/`; if its path ends in a slash, also for every path below it that
 has no row of its own. A path without a row is passed on as UNKNOWN, with the most careful values.
 
-Sources: the vendors' API references, and docs/facts/upstreams.md, "Safe to send again".
+Sources: the vendors' API references, and docs/project/upstreams.md, "Safe to send again".
 """
 
 from __future__ import annotations

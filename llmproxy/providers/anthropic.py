@@ -1,6 +1,6 @@
 """Anthropic: its own API beside a chat path for OpenAI's clients.
 
-Headers: docs/facts/upstreams.md, "Anthropic" (November 2026).
+Headers: docs/project/upstreams.md, "Anthropic" (November 2026).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Azure OpenAI: the classic style, with the deployment in the path, and the newer v1 style.
 
-Addresses and keys: docs/facts/upstreams.md, "Azure OpenAI" (November 2026).
+Addresses and keys: docs/project/upstreams.md, "Azure OpenAI" (November 2026).
 """
 
 from __future__ import annotations

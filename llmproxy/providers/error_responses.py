@@ -5,7 +5,7 @@ with it. What a vendor says in words is in `wordings.py`. Codes and words come b
 which decides where they say nothing. The message of the failure is for
 logs and clients: short, printable, and without anything that looks like a key.
 
-Source: docs/facts/upstreams.md, "errors".
+Source: docs/project/upstreams.md, "errors".
 """
 
 from __future__ import annotations

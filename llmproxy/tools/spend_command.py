@@ -164,7 +164,7 @@ def _notes(found: Mapping[str, Any]) -> Iterator[str]:
         calls = f"{unknown:,} call{'s' * (unknown != 1)}"
         where = "--by endpoint says where."
         if list(found["by"]) == ["endpoint"]:
-            where = "Give endpoints below 100 % a price, or see docs/costs.md."
+            where = "Give endpoints below 100 % a price, or see docs/concepts/costs.md."
         yield f"The cost of {calls} is not known. {where}"
     if labels := [_words(name) for name in found["by"] if name in LABELS]:
         yield f"Calls without {' and '.join(labels)} are in the total only."

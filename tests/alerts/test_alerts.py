@@ -49,7 +49,7 @@ async def until(condition):
 
 
 def is_ours(received, secret):
-    """What a receiver does, as docs/alerts.md shows it."""
+    """What a receiver does, as docs/operations/alerts.md shows it."""
     parts = dict(part.split("=", 1) for part in received.header("x-llmproxy-signature").split(","))
     signed = parts["t"].encode() + b"." + received.body
     expected = hmac.new(secret.encode(), signed, sha256).hexdigest()

@@ -12,7 +12,7 @@ from tests.browser.made_up import attempt
 from tests.browser.world import World
 from tests.support.background import in_background
 
-DOCS = Path("docs")
+DOCS = Path("docs/images")
 WIDE, PHONE = {"width": 1280, "height": 1240}, {"width": 390, "height": 844}
 # file: address, what there is when it is complete, size
 PICTURES = {

@@ -103,7 +103,7 @@ def test_what_the_example_leaves_out_of_the_general_settings_is_valid_together()
 
 
 def test_the_example_in_the_reference_is_a_config():
-    page = (ROOT / "docs/configuration.md").read_text()
+    page = (ROOT / "docs/reference/configuration.md").read_text()
     (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
 
     assert parse_config(example, KEYS, file="f.yaml") == load_config(EXAMPLE, KEYS)
@@ -153,7 +153,7 @@ def test_the_schema_lets_no_section_or_list_be_a_reference():
 
 
 def test_the_reference_explains_every_key_of_every_section():
-    page = (ROOT / "docs/configuration.md").read_text()
+    page = (ROOT / "docs/reference/configuration.md").read_text()
     tables = [set(re.findall(r"^\| `(\w+)` \|", part, re.M)) for part in page.split("\n## ")]
 
     for section in sections(json_schema()):
@@ -179,8 +179,8 @@ def test_stale_docs_are_reported_by_name(tmp_path):
     for folder in ("tools", "docs", "docs/reference", "ops"):
         (tmp_path / folder).mkdir()
     generated = (
-        *("docs/llmproxy.schema.json", "docs/metrics.md", "ops/grafana.json"),
-        *("docs/reference/http.md", "docs/reference/tables.md"),
+        *("docs/llmproxy.schema.json", "docs/reference/metrics.md", "ops/grafana.json"),
+        *("docs/reference/http.md", "docs/reference/database.md"),
     )
     for name in (
         "tools/reference.py",
@@ -191,12 +191,15 @@ def test_stale_docs_are_reported_by_name(tmp_path):
         "llmproxy.example.yaml",
     ):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    (tmp_path / "docs/configuration.md").write_text("old")
+    (tmp_path / "docs/reference/configuration.md").write_text("old")
 
     stale = reference("--check", root=tmp_path)
     written = reference(root=tmp_path)
     fresh = reference("--check", root=tmp_path)
 
     assert stale.returncode == 1
-    assert stale.stdout == "docs/configuration.md: stale, run `make docs` and commit the result.\n"
+    assert (
+        stale.stdout
+        == "docs/reference/configuration.md: stale, run `make docs` and commit the result.\n"
+    )
     assert (written.returncode, fresh.returncode) == (0, 0)

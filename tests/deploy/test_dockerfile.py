@@ -136,7 +136,7 @@ def test_what_the_build_copies_is_sent(path):
             ".venv/bin/python",
             "tests/conftest.py",
             "bench/RESULTS.md",
-            "docs/store.md",
+            "docs/operations/database.md",
         ),
         *("llmproxy.yaml", "requirements/dev.txt", ".env", "llmproxy/__pycache__/cli.pyc", "ops/x"),
     ],

@@ -25,7 +25,7 @@ from tests.docs.pages import (
     text_of,
 )
 
-LIFE = "docs/life-of-a-call.md"
+LIFE = "docs/concepts/life-of-a-call.md"
 # Of errors that never reach a client by themselves: they end in `no_endpoint_available`.
 # Of errors that are judged and never shown, and those of vendors' errors that are translated.
 INNER_CODES = {

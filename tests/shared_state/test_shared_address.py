@@ -23,7 +23,7 @@ from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey, watched
 
 WAIT_S = 30.0
-OPERATING = Path("docs/operating.md").read_text(encoding="utf-8")
+INSTANCES = Path("docs/guides/many-instances.md").read_text(encoding="utf-8")
 
 
 async def reaches(**settings):
@@ -77,7 +77,7 @@ async def test_a_user_with_a_password(tmp_path):
 
 @bounded()
 async def test_a_user_with_no_more_rights_than_the_page_for_operators_gives_it(tmp_path):
-    (rights,) = re.findall(r"^ACL SETUSER proxy (.*?)\n```", OPERATING, re.M | re.S)
+    (rights,) = re.findall(r"^ACL SETUSER proxy (.*?)\n```", INSTANCES, re.M | re.S)
     async with valkey(tmp_path) as server:
         words = rights.replace("\\\n", " ").split()
         await server.command("ACL", "SETUSER", "proxy", *words)

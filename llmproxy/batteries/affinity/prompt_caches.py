@@ -1,6 +1,6 @@
 """The rules of vendors' prompt caches: what they keep, and for how long.
 
-Sources: docs/facts/upstreams.md, "Prompt caches".
+Sources: docs/project/upstreams.md, "Prompt caches".
 """
 
 from __future__ import annotations

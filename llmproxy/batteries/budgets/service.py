@@ -57,7 +57,7 @@ class Budgets(Listener):
     def check(self, config: Config, *, file: str) -> None:
         """Raise ConfigError, naming the file, for a budget that nobody can keep to."""
         problems = [
-            Problem(file, 0, f"{_dotted(path)}: {error}", "See docs/budgets.md.", path)
+            Problem(file, 0, f"{_dotted(path)}: {error}", "See docs/guides/budgets.md.", path)
             for path, error in wrong_budgets(config.general_settings)
         ]
         if problems:

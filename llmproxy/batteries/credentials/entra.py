@@ -7,7 +7,7 @@ from typing import Any
 
 from llmproxy.batteries.credentials.renewed import Lasting
 
-# The scope of the tokens that a provider takes: docs/facts/upstreams.md, "Azure OpenAI".
+# The scope of the tokens that a provider takes: docs/project/upstreams.md, "Azure OpenAI".
 SCOPES = {
     "azure": "https://ai.azure.com/.default",
     "azure-classic": "https://cognitiveservices.azure.com/.default",

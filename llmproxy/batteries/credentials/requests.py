@@ -2,7 +2,7 @@
 
 Each class is the `authorize` of an endpoint: it gets the request that any endpoint with OpenAI's
 API would get. Equal endpoints of two configs have equal ones, so that a reload keeps their state.
-Sources: docs/facts/upstreams.md, "Amazon Bedrock" and "Vertex AI".
+Sources: docs/project/upstreams.md, "Amazon Bedrock" and "Vertex AI".
 """
 
 from __future__ import annotations

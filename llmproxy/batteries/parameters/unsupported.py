@@ -1,7 +1,7 @@
 """What vendors are known to refuse, by provider and model, for `drop_unsupported`. Pure.
 
 Only parameters whose refusal the vendor documents, and only at the top level of a body. Sources:
-docs/facts/upstreams.md, "Parameters that are refused".
+docs/project/upstreams.md, "Parameters that are refused".
 """
 
 from __future__ import annotations

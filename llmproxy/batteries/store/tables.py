@@ -1,4 +1,4 @@
-"""The tables of the store, for SQLite and PostgreSQL. docs/reference/tables.md lists them.
+"""The tables of the store, for SQLite and PostgreSQL. docs/reference/database.md lists them.
 
 Money is in whole nano-dollars (1e-9 USD), moments are Unix seconds. Nothing holds what a call said.
 In the primary keys of sums, '' stands for "none", which no database compares as NULL.

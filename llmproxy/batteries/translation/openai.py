@@ -1,6 +1,6 @@
 """What OpenAI's models and its API bound, whatever the dialect. Pure.
 
-Source: docs/facts/upstreams.md, "Parameters that are refused" and "What endpoints speak".
+Source: docs/project/upstreams.md, "Parameters that are refused" and "What endpoints speak".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which endpoints understand which dialects, and into which one a call is translated. Pure.
 
-Sources: docs/facts/upstreams.md, "What endpoints speak".
+Sources: docs/project/upstreams.md, "What endpoints speak".
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A server that is not recognised is asked in the client's dialect. If it says that it has no such
 path, the call is translated and sent to it again; later calls are translated at once.
 
-Sources: docs/facts/upstreams.md, "What endpoints speak".
+Sources: docs/project/upstreams.md, "What endpoints speak".
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from llmproxy.batteries.config_file import Document, read_document
 from llmproxy.config.base import NUMBER, Count, Seconds, SecondsOrZero, Section
 from llmproxy.errors import ConfigError, Problem
 
-FORMAT = "docs/simulation.md shows the format."
+FORMAT = "docs/guides/simulation.md shows the format."
 
 
 class Latency(Section):

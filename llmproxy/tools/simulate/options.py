@@ -9,7 +9,7 @@ from pathlib import Path
 DESCRIPTION = """\
 Try a config against modelled endpoints, with the proxy's own rules and a simulated clock. Nothing
 is sent, and no keys are needed. The report shows the share of each endpoint and tier, the 429s that
-clients would get, the waits and the cost. See docs/simulation.md."""
+clients would get, the waits and the cost. See docs/guides/simulation.md."""
 TURNS = """\
 the calls of --rate are conversations of N turns, each longer than the one before by --tokens; the
 report shows what prompt caches hold of them, also without affinity (1)"""

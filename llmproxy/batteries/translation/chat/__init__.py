@@ -2,5 +2,5 @@
 
 Source: OpenAI's API reference, "Create chat completion" and "Streaming events"; openai-python 3.54,
 `types/chat`. Thinking: `reasoning_content` (DeepSeek) and `reasoning_details` (OpenRouter),
-docs/facts/upstreams.md, "What endpoints speak".
+docs/project/upstreams.md, "What endpoints speak".
 """

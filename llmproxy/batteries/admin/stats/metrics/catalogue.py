@@ -1,6 +1,6 @@
 """Every metric: its name, kind, meaning and labels, and what it reads.
 
-docs/metrics.md is generated from it.
+docs/reference/metrics.md is generated from it.
 Names follow Prometheus' conventions: base units, `_total` for counters.
 """
 
