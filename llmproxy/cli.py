@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--show", action="store_true", help="print the effective config, secrets masked"
     )
+    check.add_argument("--json", action="store_true", help="print every error as JSON, for editors")
     check.set_defaults(run=_check)
 
     _add_explain(commands)
@@ -253,37 +254,10 @@ def _serve_demo(options: argparse.Namespace, *, asked_for: bool) -> int:
     return serve_demo(options.host, options.port, os.environ, _batteries(), asked_for=asked_for)
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
-
-
 def _check(options: argparse.Namespace) -> int:
-    from llmproxy.batteries.config_file import default_file, masked  # noqa: PLC0415
-    from llmproxy.composition import (  # noqa: PLC0415
-        DEFAULT_CONFIG,
-        config_file,
-        config_warnings,
-        store_warnings,
-        translation_notes,
-    )
-    from llmproxy.process import address_of, open_to_all  # noqa: PLC0415
+    from llmproxy.tools.check_command import run  # noqa: PLC0415
 
-    file = options.file or default_file() or DEFAULT_CONFIG
-    config = config_file(file, os.environ).load()
-    if options.show:
-        print(masked(config), end="")  # noqa: T201
-        return 0
-    endpoints = sum(len(group.models) for group in config.model_groups)
-    doubts = config_warnings(config) + store_warnings(config, os.environ)
-    groups = _counted(len(config.model_groups), "model group")
-    print(f"{file}: ok, {groups} with {_counted(endpoints, 'endpoint')}.")  # noqa: T201
-    for note in translation_notes(config):
-        print(note)  # noqa: T201
-    for doubt in doubts:
-        print(doubt, file=sys.stderr)  # noqa: T201
-    if warning := open_to_all(config, address_of(config, None, None)[0]):
-        print(warning, file=sys.stderr)  # noqa: T201
-    return 0
+    return run(options)
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -318,7 +292,10 @@ def _simulate(options: argparse.Namespace) -> int:
 
 
 def _print_problems(error: ConfigError, *, is_start: bool) -> int:
-    print(error, file=sys.stderr)  # noqa: T201
+    from llmproxy.batteries.config_file import with_excerpts  # noqa: PLC0415
+
+    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    print(with_excerpts(error.problems, colour=colour), file=sys.stderr)  # noqa: T201
     count = len(error.problems)
     ending = "; nothing was started" if is_start else ""
     print(f"{count} problem{'s' * (count > 1)}{ending}.", file=sys.stderr)  # noqa: T201

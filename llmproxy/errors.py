@@ -56,6 +56,7 @@ class Problem:
     found: str
     remedy: str
     path: tuple[str | int, ...] = ()
+    columns: tuple[int, int] = (0, 0)  # the first and the last of the place, from 1; 0 = unknown
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file

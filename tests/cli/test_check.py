@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.support.complaints import messages
 from tests.support.process import command
 from tests.support.run import bounded
 
@@ -57,7 +58,7 @@ async def test_every_problem_is_told_at_once_with_its_line_and_status_2(tmp_path
     said = await command("check", "bad.yaml", cwd=tmp_path)
 
     assert (said.status, said.stdout) == (2, "")
-    unknown, weight, unset, count = said.stderr.splitlines()
+    unknown, weight, unset, count = messages(said.stderr)
     assert unknown.startswith("bad.yaml:3: ")
     assert "'modles'" in unknown
     assert "Did you mean models?" in unknown
@@ -66,6 +67,39 @@ async def test_every_problem_is_told_at_once_with_its_line_and_status_2(tmp_path
     assert unset.startswith("bad.yaml:7: ")
     assert "NOT_SET" in unset
     assert count == "3 problems."
+    assert "  3 |     modles: []\n    |     ^^^^^^\n" in said.stderr
+
+
+@bounded()
+async def test_editors_get_every_problem_as_json(tmp_path):
+    (tmp_path / "bad.yaml").write_text(BAD)
+    (tmp_path / "good.yaml").write_text(GOOD)
+
+    said = await command("check", "--json", "bad.yaml", cwd=tmp_path)
+    good = await command("check", "--json", "good.yaml", cwd=tmp_path, environ=ENVIRON)
+
+    assert (said.status, said.stderr) == (2, "")
+    unknown, weight, unset = json.loads(said.stdout)["problems"]
+    assert unknown == {
+        "file": "bad.yaml",
+        "line": 3,
+        "column": 5,
+        "end_column": 11,
+        "message": "model_groups[0]: unknown key 'modles'.",
+        "remedy": "Did you mean models?",
+    }
+    assert (weight["line"], weight["column"], weight["end_column"]) == (6, 17, 19)
+    assert unset["line"] == 7
+    assert (good.status, json.loads(good.stdout)) == (0, {"problems": []})
+
+
+@bounded()
+async def test_a_file_that_is_not_there_is_json_too(tmp_path):
+    said = await command("check", "--json", "none.yaml", cwd=tmp_path)
+
+    (problem,) = json.loads(said.stdout)["problems"]
+    assert (said.status, problem["line"], problem["column"]) == (2, None, None)
+    assert "does not exist" in problem["message"]
 
 
 @bounded()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.complaints import messages
 from tests.support.process import command, running
 from tests.support.run import bounded
 from tests.support.vendor import always, chat, http, scripted
@@ -33,7 +34,7 @@ async def checked(folder, text):
     (folder / "c.yaml").write_text(text)
     said = await command("check", "c.yaml", cwd=folder)
     assert (said.status, said.stdout) == (2, ""), said
-    return said.stderr.splitlines()[:-1]
+    return messages(said.stderr)[:-1]
 
 
 @bounded()

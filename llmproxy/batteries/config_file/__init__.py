@@ -8,6 +8,7 @@ file.
 from llmproxy.batteries.config_file.accidents import refuse_accidents
 from llmproxy.batteries.config_file.document import Document, read_document
 from llmproxy.batteries.config_file.environment import config_from_environment
+from llmproxy.batteries.config_file.excerpts import with_excerpts
 from llmproxy.batteries.config_file.file import ConfigFile
 from llmproxy.batteries.config_file.loading import (
     FILE_NAMES,
@@ -31,4 +32,5 @@ __all__ = [
     "read_document",
     "refuse_accidents",
     "served_file",
+    "with_excerpts",
 ]

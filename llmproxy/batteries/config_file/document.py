@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from llmproxy.batteries.config_file.places import BREAK, SourcePlace, at, place_at, place_of
 from llmproxy.batteries.config_file.references import resolve
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _INT = re.compile(r"[-+]?[0-9]{1,30}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
 # YAML 1.1 (libyaml) ends a line at these, YAML 1.2 and editors do not: line numbers would differ.
 _ODD_BREAK = re.compile("[\x85\u2028\u2029]")
-_BREAK = re.compile(r"\r\n|\r|\n")
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -39,16 +39,16 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class TextError:
-    """An error in the YAML text: its line (from 1), what was found, and the remedy."""
+    """An error in the YAML text: its place, what was found, and the remedy."""
 
-    line: int
+    place: SourcePlace
     found: str
     remedy: str
 
 
 @dataclass(slots=True)
 class Document:
-    """The values of a YAML text, their lines, and the errors in it.
+    """The values of a YAML text, their places, and the errors in it.
 
     `written`: the text of values with references to the environment, as it is in the file.
     `refused`: the paths of values that cannot be used; `errors` says why.
@@ -56,19 +56,19 @@ class Document:
 
     value: Any = None
     errors: list[TextError] = field(default_factory=list)
-    key_lines: dict[Path, int] = field(default_factory=dict)
-    value_lines: dict[Path, int] = field(default_factory=dict)
+    key_places: dict[Path, SourcePlace] = field(default_factory=dict)
+    value_places: dict[Path, SourcePlace] = field(default_factory=dict)
     written: dict[Path, str] = field(default_factory=dict)
     refused: set[Path] = field(default_factory=set)
 
-    def line(self, path: Path, *, key: bool = False) -> int:
-        """Return the line of a value, or of its key; if absent, that of its closest parent."""
-        lines = (self.key_lines, self.value_lines) if key else (self.value_lines, self.key_lines)
+    def place(self, path: Path, *, key: bool = False) -> SourcePlace:
+        """Return the place of a value, or of its key; if absent, that of its closest parent."""
+        places = (self.key_places, self.value_places)
         for length in range(len(path), -1, -1):
-            for known in lines:
+            for known in places if key else reversed(places):
                 if path[:length] in known:
                     return known[path[:length]]
-        return 1
+        return SourcePlace(1)
 
 
 def read_document(text: str, environ: Mapping[str, str]) -> Document:
@@ -77,13 +77,13 @@ def read_document(text: str, environ: Mapping[str, str]) -> Document:
     if odd := _ODD_BREAK.search(text):
         found = f"found the invisible line separator U+{ord(odd[0]):04X}."
         remedy = "Remove it; inside double quotes it may be written \\u and its four digits."
-        document.errors.append(TextError(_line_at(text, odd.start()), found, remedy))
+        document.errors.append(TextError(place_at(text, odd.start()), found, remedy))
         return document
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        if (line := _too_deep(text, loader)) is not None:
+        if (place := _too_deep(text, loader)) is not None:
             document.errors.append(
-                TextError(line, f"found more than {MAX_DEPTH} levels.", "Flatten it.")
+                TextError(place, f"found more than {MAX_DEPTH} levels.", "Flatten it.")
             )
             return document
         root = yaml.compose(text, Loader=loader)
@@ -91,13 +91,18 @@ def read_document(text: str, environ: Mapping[str, str]) -> Document:
         document.errors.append(_syntax(error, text))
         return document
     if root is not None:
-        builder = _Builder(document, environ)
+        builder = _Builder(document, environ, BREAK.split(text))
         document.value = builder.build(root, ())
     return document
 
 
-def _too_deep(text: str, loader: type[yaml.SafeLoader]) -> int | None:
-    """Return the first line that is nested too deeply, or None.
+def is_too_deep(text: str, loader: type[yaml.SafeLoader]) -> bool:
+    """Return whether a text may not be composed. Raises yaml.YAMLError."""
+    return _too_deep(text, loader) is not None
+
+
+def _too_deep(text: str, loader: type[yaml.SafeLoader]) -> SourcePlace | None:
+    """Return the first place that is nested too deeply, or None.
 
     Checked on the events, because composing is recursive in C and would crash.
     """
@@ -106,26 +111,26 @@ def _too_deep(text: str, loader: type[yaml.SafeLoader]) -> int | None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                return event.start_mark.line + 1 if event.start_mark else 1
+                return at(event.start_mark) if event.start_mark else SourcePlace(1)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
     return None
 
 
 def _syntax(error: yaml.YAMLError, text: str) -> TextError:
-    """Return PyYAML's message and line, without the line's text, which may contain a secret."""
+    """Return PyYAML's message and place, without the line's text, which may contain a secret."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        line: int = error.problem_mark.line + 1
-        if error.context_mark is not None and "end of" in (error.problem or ""):
-            line = error.context_mark.line + 1  # where the quote was opened that nothing closes
+        place = at(error.problem_mark)
+        if error.context_mark is not None and _is_unclosed(error):
+            place = at(error.context_mark)  # where the quote or brace is that nothing closes
         problem = ", ".join(part for part in (error.context, error.problem) if part)
     elif isinstance(error, yaml.reader.ReaderError):
-        line = _line_at(text, error.position)
+        place = place_at(text, error.position)
         problem = f"the control character #x{error.character:02x} is not allowed"
     else:  # PyYAML raises no other kind
-        line, problem = 1, "it cannot be parsed"
-    lines = _BREAK.split(text.rstrip())
-    around = lines[max(line - 2, 0) : line]
+        place, problem = SourcePlace(1), "it cannot be parsed"
+    lines = BREAK.split(text.rstrip())
+    around = lines[max(place.line - 2, 0) : place.line]
     if any("${" in text_line for text_line in around) and "flow" in problem:
         remedy = "Put quotes around the ${...} between braces or brackets."
     elif "tab" in problem or any(text_line.lstrip(" ").startswith("\t") for text_line in around):
@@ -136,34 +141,45 @@ def _syntax(error: yaml.YAMLError, text: str) -> TextError:
         remedy = "Put quotes around a value that begins with @, ` or %."
     else:
         remedy = "Check indentation, colons and quotes here and on the line above."
-    return TextError(min(line, max(len(lines), 1)), f"not valid YAML: {problem}.", remedy)
+    if place.line > len(lines):  # PyYAML names the end of the text
+        place = SourcePlace(len(lines), (len(lines[-1]) + 1,) * 2)
+    return TextError(place, f"not valid YAML: {problem}.", remedy)
+
+
+def _is_unclosed(error: yaml.MarkedYAMLError) -> bool:
+    """Return whether an error is found at the end, or on a later line than where the cause is."""
+    if "end of" in (error.problem or ""):
+        return True
+    begin, end = error.context_mark, error.problem_mark
+    is_flow = "flow" in (error.context or "")
+    return is_flow and begin is not None and end is not None and begin.line < end.line
 
 
 class _Builder:
     """Turns nodes into values. Counts values and nesting, which aliases can multiply."""
 
-    def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
+    def __init__(self, document: Document, environ: Mapping[str, str], lines: list[str]) -> None:
         self.document = document
+        self.lines = lines
         self.environ = environ
         self.open: list[yaml.Node] = []
         self.values = 0
 
     def build(self, node: yaml.Node, path: Path) -> Any:
-        line = node.start_mark.line + 1
-        self.document.value_lines[path] = line
+        self.document.value_places[path] = place_of(node, self.lines)
         self.values += 1
         if self.values > MAX_VALUES:
             if self.values == MAX_VALUES + 1:
-                self._refuse(line, f"found more than {MAX_VALUES} values.", "Use fewer aliases.")
+                self._refuse(node, f"found more than {MAX_VALUES} values.", "Use fewer aliases.")
             self.document.refused.add(path)
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if node in self.open:
             found = "found an alias that contains itself."
-            return self._refuse(line, found, "Write the value out.", path)
+            return self._refuse(node, found, "Write the value out.", path)
         if len(self.open) >= MAX_DEPTH:  # only aliases nest deeper than the text
-            return self._refuse(line, f"found more than {MAX_DEPTH} levels.", "Flatten it.", path)
+            return self._refuse(node, f"found more than {MAX_DEPTH} levels.", "Flatten it.", path)
         self.open.append(node)
         try:
             return self._collection(node, path)
@@ -176,35 +192,34 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
         found: dict[str, Any] = {}
-        for key, (line, value) in self._pairs(node).items():
-            self.document.key_lines[(*path, key)] = line
+        for key, (place, value) in self._pairs(node).items():
+            self.document.key_places[(*path, key)] = place
             found[key] = self.build(value, (*path, key))
         return found
 
-    def _pairs(self, node: yaml.Node) -> dict[str, tuple[int, yaml.Node]]:
-        """Return a mapping's keys with line and value. Its own win over those that `<<` merges."""
-        pairs: dict[str, tuple[int, yaml.Node]] = {}
+    def _pairs(self, node: yaml.Node) -> dict[str, tuple[SourcePlace, yaml.Node]]:
+        """Return a mapping's keys with place and value. Its own win over those that `<<` merges."""
+        pairs: dict[str, tuple[SourcePlace, yaml.Node]] = {}
         merged: list[yaml.Node] = []
         for key, value in node.value:
-            line = key.start_mark.line + 1
             if key.tag == _CORE + "merge":
                 merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
             elif not isinstance(key, yaml.ScalarNode):
                 self._refuse(
-                    line, "found a key that is not a string.", "Write a plain word as the key."
+                    key, "found a key that is not a string.", "Write a plain word as the key."
                 )
             elif key.value in pairs:
                 self._refuse(
-                    line,
-                    f"found the key {key.value!r} twice, first on line {pairs[key.value][0]}.",
+                    key,
+                    f"found the key {key.value!r} twice, first on line {pairs[key.value][0].line}.",
                     "Keep one.",
                 )
             else:
-                pairs[key.value] = (line, value)
+                pairs[key.value] = (place_of(key, self.lines), value)
         for other in merged:
             if not isinstance(other, yaml.MappingNode) or other is node or other in self.open:
                 self._refuse(
-                    other.start_mark.line + 1,
+                    other,
                     "found << with something other than a mapping.",
                     "Remove it.",
                 )
@@ -229,23 +244,18 @@ class _Builder:
             self.document.written[path] = value
         if resolved.problems:
             for found, remedy in resolved.problems:
-                self._refuse(node.start_mark.line + 1, found, remedy, path)
+                self._refuse(node, found, remedy, path)
             return value
         return resolved.text
 
     def _tagged(self, node: yaml.Node, path: Path) -> None:
-        line = node.start_mark.line + 1
-        self._refuse(line, "found a YAML tag (!...).", "Remove it: write a plain value.", path)
+        self._refuse(node, "found a YAML tag (!...).", "Remove it: write a plain value.", path)
 
-    def _refuse(self, line: int, found: str, remedy: str, path: Path | None = None) -> None:
+    def _refuse(self, node: yaml.Node, found: str, remedy: str, path: Path | None = None) -> None:
         """Add an error. `path`: the value that cannot be used; None if it is only left out."""
         if path is not None:
             self.document.refused.add(path)
-        self.document.errors.append(TextError(line, found, remedy))
-
-
-def _line_at(text: str, position: int) -> int:
-    return len(_BREAK.findall(text, 0, position)) + 1
+        self.document.errors.append(TextError(place_of(node, self.lines), found, remedy))
 
 
 def _plain(text: str) -> Any:

@@ -38,13 +38,13 @@ def load_config(path: Path, environ: Mapping[str, str]) -> FullConfig:
 def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> FullConfig:
     """Parse the text of a config; `file` is its name in the problems. Raises ConfigError."""
     document = read_document(text, environ)
-    found = [Problem(file, error.line, error.found, error.remedy) for error in document.errors]
+    found = [error.place.problem(file, error.found, error.remedy) for error in document.errors]
     config = None
     if isinstance(document.value, dict):
         config, wrong = _checked(document, file)
         found += wrong
     elif not found:
-        line = document.line(())
+        line = document.place(()).line
         if document.value is None:
             found = [Problem(file, line, "the file is empty.", EXAMPLE)]
         else:
@@ -81,13 +81,14 @@ def default_file(folder: Path | None = None) -> Path | None:
 def located(problems: Iterable[Problem], text: str) -> list[Problem]:
     """Return problems with the lines of their paths in the text of a config, sorted by line."""
     document = read_document(text, {})
-    placed = [
-        with_likely_provider(replace(problem, line=document.line(problem.path)), document.value)
-        if problem.path
-        else problem
-        for problem in problems
-    ]
+    placed = (_placed(problem, document) if problem.path else problem for problem in problems)
     return sorted(placed, key=lambda problem: problem.line)
+
+
+def _placed(problem: Problem, document: Document) -> Problem:
+    line, columns = document.place(problem.path)
+    placed = replace(problem, line=line, columns=columns)
+    return with_likely_provider(placed, document.value)
 
 
 def config_text(path: Path) -> str:

@@ -33,6 +33,7 @@ _LOOKALIKE = re.compile(
     re.ASCII,
 )
 _IN_URL = re.compile(r"\$(?P<shell>[A-Z_][A-Z0-9_]*)")
+_WHOLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}|os\.environ/[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN_DOLLAR = re.compile(r"\$\$+[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -49,6 +50,11 @@ def escaped(text: str) -> str:
     if _PLAIN_DOLLAR.fullmatch(f"${text}"):
         return f"${text}"
     return text.replace("${", "$${")
+
+
+def names_a_variable(text: str) -> bool:
+    """Return whether a text is the name of a variable and nothing else, not even a default."""
+    return _WHOLE.fullmatch(text) is not None or _LOOKALIKE.fullmatch(text) is not None
 
 
 def resolve(text: str, environ: Mapping[str, str]) -> Resolved:

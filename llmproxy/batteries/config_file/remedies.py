@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from llmproxy.batteries.config_file.raw import Conflict
@@ -47,6 +48,7 @@ SYNONYMS = {
     "endpoints": "models",
     "api_base": "base_url",
     "request_timeout": "timeout",
+    "max_retries": "num_retries",
     "routing_strategy": "strategy",
     "host": "bind_address",
     "port": "bind_port",
@@ -77,6 +79,7 @@ _PER_MILLION = "Write price: {{{} ...}} at the endpoint, in US dollars per milli
 _TIMES = "this number times 1,000,000"
 # Keys of other gateways that differ in more than the name -> what to write.
 _OTHERWISE = {
+    "drop_params": "Write drop_unsupported: true at each endpoint.",
     "input_cost_per_token": _PER_MILLION.format("input:", _TIMES),
     "output_cost_per_token": _PER_MILLION.format("output:", _TIMES),
     "cache_read_input_token_cost": _PER_MILLION.format("cached_input:", _TIMES),
@@ -157,44 +160,58 @@ def _value(error: ErrorDetails, document: Document, file: str) -> Problem | None
     context: dict[str, Any] = error.get("ctx", {})
     if kind == REFUSED and context["key"]:
         path = (*path, context["key"])
-    line = document.line(path, key=isinstance(error.get("input"), dict | list))
-    place = dotted(path)
+    place = document.place(path, key=isinstance(error.get("input"), dict | list))
+    name = dotted(path)
     shown = _found(path, error.get("input"), document)
     if kind == REFUSED:
         found = context["found"].replace("{value}", shown)
-        return Problem(file, line, f"{place}: {found}", context["remedy"])
+        return place.problem(file, f"{name}: {found}", context["remedy"])
     if kind in _BOUNDS:
-        name, words = _BOUNDS[kind]
-        bound = f"{words} {context[name]:g}"
-        return Problem(
-            file, line, f"{place}: expected {bound}, found {shown}.", f"Write a number {bound}."
+        key, words = _BOUNDS[kind]
+        bound = f"{words} {context[key]:g}"
+        return place.problem(
+            file, f"{name}: expected {bound}, found {shown}.", f"Write a number {bound}."
         )
     if kind == "too_short":
         if error.get("input"):  # pydantic counts only the valid ones
             return None
-        return Problem(
-            file, line, f"{place}: expected at least one.", _ADD.get(path[-1:], _ADD[()])
-        )
+        return place.problem(file, f"{name}: expected at least one.", _ADD.get(path[-1:], _ADD[()]))
     if kind == "literal_error":
-        return Problem(
+        return place.problem(
             file,
-            line,
-            f"{place}: expected {context['expected']}, found {shown}.",
+            f"{name}: expected {context['expected']}, found {shown}.",
             _meant(str(error.get("input")), re.findall(r"'([^']*)'", context["expected"])),
         )
     for start, expected, remedy in _EXPECTED:
         if kind.startswith(start):
-            return Problem(file, line, f"{place}: expected {expected}, found {shown}.", remedy)
-    return Problem(file, line, f"{place}: {error['msg']}.", "Correct the value.")
+            in_seconds = _in_plain_seconds(path, error.get("input"))
+            found = f"{name}: expected {expected}, found {shown}."
+            return place.problem(file, found, in_seconds or remedy)
+    return place.problem(file, f"{name}: {error['msg']}.", "Correct the value.")
+
+
+_TIME = re.compile(
+    r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|sec|secs|seconds?|m|min|mins|minutes?|h|d)\s*"
+)
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _in_plain_seconds(path: Path, value: object) -> str | None:
+    """Return the remedy for a time with a unit, such as `60s`, where seconds are expected."""
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None or is_secret(path):
+        return None
+    unit = match[2] if match[2] in _SECONDS else match[2][0]
+    return f"Its unit is the second: write {float(match[1]) * _SECONDS[unit]:g}."
 
 
 def _conflict(conflict: Conflict, document: Document, file: str) -> Problem:
     """Return a conflict as a problem, with the line of the other value."""
     text = conflict.found.replace("{value}", _found(conflict.path, conflict.value, document))
     if conflict.other is not None:
-        text = f"{text[:-1]}; the first is on line {document.line(conflict.other)}."
-    line = document.line(conflict.path, key=conflict.other is None)
-    return Problem(file, line, f"{dotted(conflict.path)}: {text}", conflict.remedy)
+        text = f"{text[:-1]}; the first is on line {document.place(conflict.other).line}."
+    place = document.place(conflict.path, key=conflict.other is None and conflict.value is None)
+    return place.problem(file, f"{dotted(conflict.path)}: {text}", conflict.remedy)
 
 
 _ADD: dict[Path, str] = {
@@ -222,26 +239,26 @@ _MISSING = {
 
 def _missing(path: Path, document: Document, file: str) -> Problem:
     key = str(path[-1])
-    line = document.line(path[:-1], key=True)
-    return Problem(file, line, f"{dotted(path[:-1])}: {key} is missing.", _MISSING[key])
+    place = document.place(path[:-1], key=True)
+    return place.problem(file, f"{dotted(path[:-1])}: {key} is missing.", _MISSING[key])
 
 
 def _unknown_key(path: Path, document: Document, file: str) -> Problem:
-    key, line = str(path[-1]), document.line(path, key=True)
+    key, place = str(path[-1]), document.place(path, key=True)
     found = f"{dotted(path[:-1])}: unknown key {shortened(key)!r}."
     if key in _OTHERWISE:
-        return Problem(file, line, found, _OTHERWISE[key])
+        return place.problem(file, found, _OTHERWISE[key])
     section = _section_at(path[:-1])
     known = tuple(field.alias or name for name, field in section.model_fields.items())
     meant = SYNONYMS.get(key, key)
     if meant in known:
-        return Problem(file, line, found, f"Write {meant}, its name here.")
-    place = None if key in _AMBIGUOUS else _place(meant)
-    if place is not None:
+        return place.problem(file, found, f"Write {meant}, its name here.")
+    section_name = None if key in _AMBIGUOUS else _section_of(meant)
+    if section_name is not None:
         called = "" if meant == key else f" is called {meant} here, and"
-        return Problem(file, line, found, f"It{called} belongs in {place}.")
+        return place.problem(file, found, f"It{called} belongs in {section_name}.")
     remedy = _similar(key, list(known)) or f"Remove it; known here: {', '.join(known)}."
-    return Problem(file, line, found, remedy)
+    return place.problem(file, found, remedy)
 
 
 def _section_at(path: Path) -> type[Section]:
@@ -265,7 +282,23 @@ def _sections_in(kind: Any) -> Iterator[type[Section]]:
         yield from _sections_in(part)
 
 
-def _place(key: str) -> str | None:
+def is_known_key(key: str) -> bool:
+    """Return whether some section has this key."""
+    return key in _known_keys()
+
+
+@cache
+def _known_keys() -> frozenset[str]:
+    found: set[str] = set()
+    sections: list[type[Section]] = [FullConfig]
+    for section in sections:  # grows
+        for name, field in section.model_fields.items():
+            found.add(field.alias or name)
+            sections += [s for s in _sections_in(field.annotation) if s not in sections]
+    return frozenset(found)
+
+
+def _section_of(key: str) -> str | None:
     """Return the section that a misplaced key belongs in."""
     return next((place for section, place in _PLACES if key in section.model_fields), None)
 
@@ -291,7 +324,7 @@ def _found(path: Path, value: object, document: Document) -> str:
             return "a mapping"
         case list() | tuple():
             return "a list"
-    if _secret(path):
+    if is_secret(path):
         kind = {bool: "a true/false value", int: "a number", float: "a number"}
         return kind.get(type(value), "a string") + " (not shown)"
     if path in document.written:
@@ -304,7 +337,8 @@ def _found(path: Path, value: object, document: Document) -> str:
     return shortened(repr(value))
 
 
-def _secret(path: Path) -> bool:
+def is_secret(path: Path) -> bool:
+    """Return whether a value at this path may be a secret."""
     words = [str(part).lower() for part in path if part not in _NO_SECRETS]
     guarded = any(secret in word for word in words for secret in _SECRET_WORDS)
     # a secret where its section should be

@@ -96,7 +96,7 @@ def load_model(path: Path, known: Collection[tuple[str, str]]) -> Model:
         problem = Problem(file, 0, f"cannot be read: {error}.", "Check the path.")
         raise ConfigError([problem]) from error
     document = read_document(text, {})
-    problems = [Problem(file, error.line, error.found, error.remedy) for error in document.errors]
+    problems = [error.place.problem(file, error.found, error.remedy) for error in document.errors]
     if problems:
         raise ConfigError(problems)
     try:
@@ -105,9 +105,8 @@ def load_model(path: Path, known: Collection[tuple[str, str]]) -> Model:
         problems = [_problem(detail, document, file) for detail in error.errors(include_url=False)]
         raise ConfigError(sorted(problems, key=lambda problem: problem.line)) from error
     unknown = [
-        Problem(
+        document.place(("endpoints", name), key=True).problem(
             file,
-            document.line(("endpoints", name), key=True),
             f"unknown endpoint {name!r}.",
             f"Use one of: {', '.join(sorted({name for _, name in known}))}.",
         )
@@ -121,7 +120,7 @@ def load_model(path: Path, known: Collection[tuple[str, str]]) -> Model:
 
 def _problem(detail: Any, document: Document, file: str) -> Problem:
     path = tuple(detail["loc"])
-    place = ".".join(str(part) for part in path) or "top level"
+    name = ".".join(str(part) for part in path) or "top level"
     if detail["type"] == "extra_forbidden":
-        return Problem(file, document.line(path, key=True), f"{place}: unknown key.", FORMAT)
-    return Problem(file, document.line(path), f"{place}: {detail['msg']}.", FORMAT)
+        return document.place(path, key=True).problem(file, f"{name}: unknown key.", FORMAT)
+    return document.place(path).problem(file, f"{name}: {detail['msg']}.", FORMAT)
