@@ -165,7 +165,8 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--host", help="the address to listen on (default: the config's, else 127.0.0.1)"
+        "--host",
+        help="the address to listen on (default: the config's, else 127.0.0.1), or unix:PATH",
     )
     parser.add_argument(
         "--port", type=_port, help="the port to listen on (default: the config's, else 4000)"

@@ -6,27 +6,27 @@ Operators read stderr; stdout is the access log's.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvloop
 
 import llmproxy
-from llmproxy.batteries.addresses import is_loopback
+from llmproxy.batteries.addresses import UNIX, WILDCARDS
 from llmproxy.batteries.settings import full
 from llmproxy.config import Config
+from llmproxy.rules.authority import authority
 from llmproxy.serving import Batteries, serve_on
-
-BACKLOG = 4096
-
-
-class CannotListenError(Exception):
-    """The address cannot be listened on. The message names the remedy."""
+from llmproxy.sockets import (
+    CannotListenError,
+    base_of,
+    hosts_of,
+    is_private,
+    sockets_for,
+)
 
 
 def serve(
@@ -35,18 +35,19 @@ def serve(
     environ: Mapping[str, str],
     batteries: Batteries,
     *,
-    announce: Callable[[str], str],
+    announce: Callable[[Sequence[socket.socket]], str],
 ) -> int:
     """Serve a config until a signal ends it; return the exit status.
 
-    `announce` makes the text that operators read when calls are accepted, from the base URL.
+    `announce` makes the text that operators read when calls are accepted, from the
+    sockets.
     """
 
     async def run() -> None:
-        listening = bound(*address)
-        listening.listen(BACKLOG)
-        text = announce(base_of(listening))
-        await serve_on(listening, config, environ, batteries, on_started=lambda: say(text))
+        mode = int(full(config.general_settings).unix_socket_mode, 8)
+        with sockets_for(*address, environ, mode=mode) as sockets:
+            text = announce(sockets)
+            await serve_on(sockets, config, environ, batteries, on_started=lambda: say(text))
 
     return run_to_the_end(run)
 
@@ -87,39 +88,11 @@ def address_of(config: Config, host: str | None, port: int | None) -> tuple[str,
     return host or settings.bind_address, settings.bind_port if port is None else port
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address and does not listen yet.
-
-    Raises CannotListenError with the remedy.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-    except OSError as error:
-        remedy = "Use an address of this machine, for example 127.0.0.1."
-        if error.errno == errno.EADDRINUSE:
-            remedy = "Is another proxy running there? Choose another port with --port."
-        elif error.errno == errno.EACCES:
-            remedy = "Ports below 1024 need a privilege. Choose another port with --port."
-        why = (error.strerror or str(error)).lower()
-        raise CannotListenError(f"Cannot listen on {host}:{port}: {why}. {remedy}") from error
-    listening.setblocking(False)
-    return listening
-
-
-def base_of(listening: socket.socket) -> str:
-    """Return the base URL of a bound socket, without a path."""
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 def open_to_all(config: Config, host: str) -> str | None:
     """Return a warning if other machines may use the endpoints: `host` is not a loopback address,
     and no callers are configured."""
     settings = full(config.general_settings)
-    if settings.keys_are_required or _is_private(host):
+    if settings.keys_are_required or is_private(host):
         return None
     return (
         f"WARNING: {host} is reachable from other machines, and no callers are configured: any "
@@ -128,28 +101,42 @@ def open_to_all(config: Config, host: str) -> str | None:
     )
 
 
-def _is_private(host: str) -> bool:
-    """Return whether an address or name to listen on is reachable from this machine only."""
-    name = host.lower()
-    is_local_name = name.rstrip(".") == "localhost" or name.endswith(".localhost")
-    return is_local_name or is_loopback(host.strip("[]"))
-
-
-def announcement(config: Config, source: str, base: str, *, token: str | None) -> str:
-    """Return what operators read when calls are accepted.
+def announcement(
+    config: Config, source: str, sockets: Sequence[socket.socket], *, token: str | None
+) -> str:
+    """Return what operators read when calls are accepted at these sockets.
 
     `token`: opens `/admin` while nobody has a key for it; None = there is no `/admin`.
     """
+    base, hosts = base_of(sockets, scheme="http"), hosts_of(sockets)
     lines = [f"LLMProxy {llmproxy.__version__} on {base}, configured by {source}."]
     for group in config.model_groups:
         names = ", ".join(str(entry.name) for entry in group.models)
         lines.append(f"  {group.model_group}: {names}")
-    lines.append(f"Use it as base_url: {base}/v1    Dashboard: {base}/dashboard    Stop: Ctrl+C")
+    lines.append(how_to_use(base))
+    if others := [host for host in hosts if not _is_in(base, host)]:
+        lines.append(f"It also listens on {', '.join(map(_in_words, others))}.")
     if token is not None and full(config.general_settings).admin_is_open:
         lines.append(f"Token for /admin from other machines, until somebody has a key: {token}")
-    if warning := open_to_all(config, urlsplit(base).hostname or ""):
-        lines.append(warning)
+    lines += [warning for host in hosts if (warning := open_to_all(config, host))]
     return "\n".join(lines)
+
+
+def _is_in(base: str, host: str) -> bool:
+    """Return whether a base URL is that of an address."""
+    return host == base if host.startswith(UNIX) else f"//{authority(host)}:" in base
+
+
+def _in_words(host: str) -> str:
+    return f"every other address of this machine ({host})" if host in WILDCARDS else host
+
+
+def how_to_use(base: str) -> str:
+    """Return how clients reach the proxy. `base`: as `base_of` returns it."""
+    if base.startswith(UNIX):
+        path = base.removeprefix(UNIX)
+        return f"Use it: curl --unix-socket {path} http://localhost/v1/models    Stop: Ctrl+C"
+    return f"Use it as base_url: {base}/v1    Dashboard: {base}/dashboard    Stop: Ctrl+C"
 
 
 def say(text: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ from llmproxy.events import Listeners
 from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener, WebPages
 from llmproxy.routing.strategies import WEIGHTED
 from llmproxy.runtime import LiveConfig, RuntimeBatteries, open_live_config
-from llmproxy.server import make_server
+from llmproxy.server import Listen, listen, make_server
 
 HealthCheckOpener = Callable[[LiveConfig], AbstractAsyncContextManager[None]]
+# Yields what accepts connections.
+FrontOpener = Callable[[LiveConfig], AbstractAsyncContextManager[Listen]]
 StoreOpener = Callable[[GeneralSettings, Mapping[str, str]], AbstractAsyncContextManager[Listener]]
 
 
@@ -42,6 +44,7 @@ class Batteries(RuntimeBatteries):
     open_admin: Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None = None
     reload: Callable[[LiveConfig], AbstractAsyncContextManager[None]] | None = None
     health_checks: HealthCheckOpener | None = None
+    front: FrontOpener | None = None
 
     def check(self, config: Config, *, file: str = "config") -> None:
         """Raise ConfigError for every part that a config needs and that is not installed."""
@@ -110,27 +113,30 @@ def _missing(
 
 
 async def serve_on(
-    listening: socket.socket,
+    sockets: Sequence[socket.socket],
     config: Config,
     environ: Mapping[str, str],
     batteries: Batteries,
     *,
     on_started: Callable[[], None],
 ) -> None:
-    """Serve a config on a socket until a signal ends it; then the socket is closed.
+    """Serve a config on sockets until a signal ends it; then they are closed.
 
     `on_started` is called when calls are accepted and signals are handled.
     """
     if batteries.reload is None:  # a SIGHUP ends the process, also one that was held back
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     try:
-        async with open_app(config, environ=environ, batteries=batteries) as app:
+        front = batteries.front or (lambda _live: nullcontext(listen))
+        opening = open_app(config, environ=environ, batteries=batteries)
+        async with opening as app, front(app.live) as accept:
             # Objects that exist now live as long as the process: the collector need not visit them.
             gc.collect()
             gc.freeze()
-            await make_server(app, on_started=on_started).serve([listening])
+            await make_server(app, on_started=on_started, listen=accept).serve(list(sockets))
     finally:
-        listening.close()
+        for listening in sockets:
+            listening.close()
 
 
 @asynccontextmanager

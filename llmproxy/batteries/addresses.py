@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+UNIX = "unix:"  # begins the address of a UNIX socket, before its path
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - listening on them is listening on every address
+
 
 def host_name(host: bytes) -> str:
     """Return the name or address in `host[:port]`, in lower case, without brackets."""
@@ -17,7 +20,7 @@ def host_name(host: bytes) -> str:
 def is_loopback(address: str) -> bool:
     """Return whether an address, without a port, is one of this machine's own."""
     try:
-        return ip_address(address).is_loopback
+        return ip_address(address.removeprefix("::ffff:")).is_loopback
     except ValueError:
         return False
 
@@ -25,3 +28,10 @@ def is_loopback(address: str) -> bool:
 def is_this_machine(name: str) -> bool:
     """Return whether the name or address of a host, as `host_name` returns it, is this machine."""
     return name == "localhost" or is_loopback(name)
+
+
+def reachable(host: str, name: str | None = None) -> str:
+    """Return an address that clients can connect to: for a wildcard `name`, else this machine's."""
+    if host not in WILDCARDS:
+        return host
+    return name or ("127.0.0.1" if host == WILDCARDS[0] else "::1")

@@ -48,7 +48,7 @@ from llmproxy.providers.base import Endpoints
 from llmproxy.routing import Pool
 from llmproxy.routing.strategies import Strategies
 from llmproxy.runtime import LiveConfig
-from llmproxy.serving import Batteries, HealthCheckOpener
+from llmproxy.serving import Batteries, FrontOpener, HealthCheckOpener
 
 if TYPE_CHECKING:
     from llmproxy.batteries.admin import WorkerSlot
@@ -65,10 +65,9 @@ def installed(
 
     `log_to`: descriptor of the access log. `slot`: this worker's counters. None = there is none.
     """
-    caches, telemetry, beside = _caches(), _telemetry(log_to, slot), store_parts()
-    open_admin = _opening_of_admin(slot, reloader, beside)
-    return Batteries(  # the admin application reads the counters of caches and telemetry
-        caches=caches,
+    beside = store_parts()
+    return Batteries(
+        caches=_caches(),
         connector=_connector(),
         callers=_callers(beside),
         price_list=_price_list(),
@@ -97,13 +96,14 @@ def installed(
         open_store=beside.opener,
         alerts=beside.alerts,
         oidc=beside.oidc,
-        telemetry=telemetry,
+        telemetry=_telemetry(log_to, slot),
         web_pages=_web_pages(),
         websockets=_websockets(),
-        open_admin=None if caches is None or telemetry is None else open_admin,
+        open_admin=_opening_of_admin(slot, reloader, beside),
         acquire=None if reloader is None else reloader.shared.acquire,
         reload=None if reloader is None else reloader.serve,
         health_checks=_health_checks(),
+        front=_front(),
     )
 
 
@@ -115,6 +115,13 @@ def _health_checks() -> HealthCheckOpener:
     from llmproxy.batteries.health_checks import open_health_checks  # noqa: PLC0415
 
     return open_health_checks
+
+
+@needs("front")
+def _front() -> FrontOpener:
+    from llmproxy.batteries.front import open_front  # noqa: PLC0415
+
+    return open_front
 
 
 @needs("callers")
@@ -326,7 +333,7 @@ def _telemetry(log_to: int | None, slot: WorkerSlot | None) -> TelemetryOpener:
     return Exporters(None if log_to is None else writer(log_to))
 
 
-@needs("admin")
+@needs("admin", "cache", "telemetry")  # it reads the counters of both
 def _opening_of_admin(
     slot: WorkerSlot | None,
     reloader: Reloader | None,

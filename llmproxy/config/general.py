@@ -80,8 +80,9 @@ class GeneralSettings(Section):
 
     bind_address: Text = Field(
         default="127.0.0.1",
-        description="The address to listen on. `0.0.0.0`: every interface; then every client "
-        "that can reach the port can use your keys, unless there are `callers`.",
+        description="The address to listen on. `0.0.0.0`, `::`: every interface; then every client "
+        "that can reach the port can use your keys, unless there are `callers`. "
+        "`unix:/run/llmproxy/llmproxy.sock`: a UNIX socket.",
     )
     bind_port: Annotated[int, Field(ge=0, le=65535), NUMBER] = Field(
         default=4000, description="The port to listen on. 0: any free one."

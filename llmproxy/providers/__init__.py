@@ -15,6 +15,7 @@ from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
 from llmproxy.providers.base import API_VERSION, NO_PRICE_LIST, Endpoint, Provider, encoded_query
 from llmproxy.providers.registry import BY_NAME, by_host
+from llmproxy.rules.authority import authority
 from llmproxy.rules.headers import CREDENTIALS
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -71,7 +72,7 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
     parts = urlsplit(url)
     host, scheme = (parts.hostname or "").lower(), parts.scheme
     port = parts.port or DEFAULT_PORTS[scheme]
-    shown = f"[{host}]" if ":" in host else host
+    shown = authority(host, None if port == DEFAULT_PORTS[scheme] else port)
     credential, extra = _headers(params, provider)
     query = _query(params, provider)
     return Endpoint(
@@ -85,7 +86,7 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
         scheme=scheme,
         host=host,
         port=port,
-        host_header=(shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}").encode("ascii"),
+        host_header=shown.encode("ascii"),
         prefix=_prefix(provider, parts.path),
         credential=credential,
         token_source=params.token_source,

@@ -27,6 +27,7 @@ from llmproxy.providers.error_responses import (
     readable_body,
 )
 from llmproxy.record import CallRecord
+from llmproxy.rules.authority import authority
 from llmproxy.rules.limits import rate_limits
 from llmproxy.rules.names import caught
 from llmproxy.streams import Mask, UpstreamResponse, unmasked
@@ -100,7 +101,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     @property
     def origin(self) -> str:
         """Scheme, host and port: to whom a client's key is shown."""
-        return f"{self.scheme}://{self.host}:{self.port}"
+        return f"{self.scheme}://{authority(self.host, self.port)}"
 
     @property
     def has_own_credential(self) -> bool:
@@ -122,7 +123,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         return blake2b(b"\0".join(parts), digest_size=12).hexdigest()
 
     def __repr__(self) -> str:
-        where = f"{self.scheme}://{self.host}:{self.port}{self.prefix.decode('ascii')}"
+        where = f"{self.origin}{self.prefix.decode('ascii')}"
         return (
             f"Endpoint({self.group!r}, {self.name!r}, {self.provider.name}, {where}, "
             f"model={self.model!r}, weight={self.weight}, tier={self.tier})"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import select
 from collections.abc import Callable
 
 # How often to look for a client while we do not read: then the system reports nothing.
 LOOK_S = 0.5
-_LEFT_STATES = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT in Linux' tcp_states.h
 
 
 def close(transport: asyncio.Transport, stuck_after_s: float) -> None:
@@ -52,7 +51,8 @@ def _abort_if_stuck(transport: asyncio.Transport, unread_before: int, after_s: f
 def _has_left(transport: asyncio.Transport) -> bool:
     """Return whether the client has closed its side, although bytes of it are unread (Linux)."""
     known = transport.get_extra_info("socket")
-    if known is None or not hasattr(socket, "TCP_INFO"):
+    if known is None or not hasattr(select, "POLLRDHUP"):
         return False
-    state: int = known.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    return state in _LEFT_STATES
+    poll = select.poll()
+    poll.register(known, select.POLLRDHUP)
+    return bool(poll.poll(0))

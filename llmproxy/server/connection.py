@@ -66,7 +66,8 @@ class ServerConnection(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         self._reader = RequestReader(self, self.flow, self._app)
-        self.peer = self.client[0] if self.client else ""
+        # A socket for IPv6 and IPv4 writes the latter's addresses as the former's.
+        self.peer = self.client[0].removeprefix("::ffff:") if self.client else ""
         self._watchdog.expire_at(monotonic() + self._app.timeouts.header_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -91,7 +92,7 @@ class ServerConnection(HttpToolsProtocol):
 
     def request_ready(self, request: IncomingRequest) -> None:
         if self._answering is None:
-            self._start(request)
+            self.start(request)
         else:
             if not self._waiting:
                 waiting = self._waiting
@@ -108,7 +109,8 @@ class ServerConnection(HttpToolsProtocol):
 
     # ---- one answer after the other
 
-    def _start(self, request: IncomingRequest) -> None:
+    def start(self, request: IncomingRequest) -> None:
+        """Answer a request."""
         self._answering = request
         self._watchdog.suspend()
         body = request.body
@@ -136,7 +138,7 @@ class ServerConnection(HttpToolsProtocol):
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "http_version": request.http_version,
             "server": self.server,
-            "client": self.client,
+            "client": (self.peer, self.client[1]) if self.client else None,
             "scheme": self.scheme or "http",
             "root_path": self.root_path,
             "headers": request.headers,
@@ -190,7 +192,7 @@ class ServerConnection(HttpToolsProtocol):
         if self._closing or not request.keep_alive:
             self._close()
         elif self._waiting:
-            self._start(self._waiting.popleft())
+            self.start(self._waiting.popleft())
         else:
             self.flow.resume_reading()
             timeouts = self._app.timeouts
@@ -285,7 +287,8 @@ class ServerConnection(HttpToolsProtocol):
         self._reader.discard(error)
         if self._answering is None and not self.transport.is_closing():
             self.transport.write(whole_response(*error_answer(error)))
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # TLS cannot
+                self.transport.write_eof()
             self._watchdog.expire_at(monotonic() + LINGER_S)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 
 import uvicorn
@@ -20,17 +20,34 @@ from llmproxy.server.connection import ServerConnection
 
 # How long cancelled calls may take to send their errors.
 CANCEL_GRACE_S = 2.0
+BACKLOG = 4096
+
+
+MakeConnection = Callable[[type[ServerConnection]], ServerConnection]
+# Accepts connections at a socket; the first argument makes the protocol of each, of a class.
+Listen = Callable[[MakeConnection, socket.socket], Awaitable[asyncio.Server]]
+
+
+async def listen(make: MakeConnection, listening: socket.socket) -> asyncio.Server:
+    """Accept connections without TLS, each from the client itself."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: make(ServerConnection), sock=listening, backlog=BACKLOG)
 
 
 class Server(uvicorn.Server):
     """Serves one set of sockets in one process."""
 
     def __init__(
-        self, config: uvicorn.Config, app: App, on_started: Callable[[], None] | None
+        self,
+        config: uvicorn.Config,
+        app: App,
+        on_started: Callable[[], None] | None,
+        listen: Listen = listen,
     ) -> None:
         super().__init__(config)
         self._on_started = on_started
         self._app = app
+        self._listen = listen
         self._settings = app.live.runtime.config.general_settings
         self._waits_for_load_balancers = True
 
@@ -42,11 +59,17 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
-        if sockets:
-            self._app.listens_at([listening.getsockname()[0] for listening in sockets])
-        await super().startup(sockets)
+        sockets = sockets or []
+        names = [listening.getsockname() for listening in sockets]
+        self._app.listens_at(name[0] if isinstance(name, tuple) else "unix" for name in names)
+        await super().startup([])  # uvicorn's part without listening
+        for listening in sockets:
+            self.servers.append(await self._listen(self._connection, listening))
         if self._on_started is not None:
             self._on_started()
+
+    def _connection(self, kind: type[ServerConnection]) -> ServerConnection:
+        return kind(self.config, self.server_state, {})
 
     async def main_loop(self) -> None:
         """Serve until a signal arrives, and then until load balancers have noticed."""
@@ -74,10 +97,16 @@ class Server(uvicorn.Server):
                 connection.cancel_call()
 
 
-def make_server(app: App, *, on_started: Callable[[], None] | None = None) -> Server:
+def make_server(
+    app: App,
+    *,
+    on_started: Callable[[], None] | None = None,
+    listen: Listen = listen,
+) -> Server:
     """Return a server whose `serve(sockets)` runs until a signal.
 
-    `on_started` is called once connections are accepted and signals are handled.
+    `on_started` is called once connections are accepted and signals are handled. `listen`: how
+    they are accepted.
     """
     settings = app.live.runtime.config.general_settings
     config = uvicorn.Config(
@@ -93,4 +122,4 @@ def make_server(app: App, *, on_started: Callable[[], None] | None = None) -> Se
         date_header=False,
         timeout_graceful_shutdown=int(settings.drain_timeout_s + CANCEL_GRACE_S),
     )
-    return Server(config, app, on_started)
+    return Server(config, app, on_started, listen)

@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPException, HTTPResponse
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.request import (
+    HTTPHandler,
+    HTTPRedirectHandler,
+    ProxyHandler,
+    Request,
+    build_opener,
+)
+
+from llmproxy.batteries.addresses import UNIX, reachable
+from llmproxy.rules.authority import authority
 
 if TYPE_CHECKING:
     from llmproxy.config import Config
@@ -38,7 +49,8 @@ class AdminApiError(Exception):
 
 @dataclass(frozen=True)
 class ProxyAddress:
-    """The URL of a proxy, without a slash at the end, and its admin_key."""
+    """The URL of a proxy, without a slash at the end, and its admin_key. `unix:PATH`: by a
+    socket."""
 
     url: str
     key: str | None = field(repr=False)
@@ -55,8 +67,11 @@ def find_address(
     if file is not None or url is None or KEY_VARIABLE not in environ:
         config = _config(file, environ)
     found = ProxyAddress((url or _url_of(config)).rstrip("/"), _key(config, environ))
-    if not found.url.startswith(("http://", "https://")):
-        raise AdminApiError(f"Expected --url http://host:port, found {url!r}.", reached=True)
+    if not found.url.startswith(("http://", "https://", f"{UNIX}/")):
+        raise AdminApiError(
+            f"Expected --url http://host:port, found {url!r}; a UNIX socket is unix:/path.",
+            reached=True,
+        )
     if found.key is not None and not (found.key.isascii() and found.key.isprintable()):
         # http.client would raise an error that shows the key.
         raise AdminApiError(
@@ -76,7 +91,7 @@ def ask(
         with open_response(address, path, timeout_s=timeout_s, method=method, body=body) as answer:
             return json.loads(answer.read() or b"null")
     except (OSError, ValueError, HTTPException) as error:
-        raise _unreachable(address.url + path, error) from error
+        raise _unreachable(_shown(address, path), error) from error
 
 
 def open_response(
@@ -86,7 +101,7 @@ def open_response(
 
     `timeout_s` also bounds each later read.
     """
-    url = address.url + path
+    url = f"http://localhost{path}" if address.url.startswith(UNIX) else address.url + path
     content = None if body is None else json.dumps(body).encode()
     request = Request(url, content, method=method)  # noqa: S310 - find_address checks the scheme
     if content is not None:
@@ -95,16 +110,51 @@ def open_response(
         request.add_header("authorization", f"Bearer {address.key}")
     try:
         # No forward proxy: HTTP_PROXY is for vendors.
-        opener = build_opener(ProxyHandler({}), _NoRedirect)
+        opener = build_opener(ProxyHandler({}), _NoRedirect, *_handlers(address))
         answer: HTTPResponse = opener.open(request, timeout=timeout_s)
     except HTTPError as error:
         with error:
-            message = _refusal(address.url, url, error)
+            message = _refusal(address.url, _shown(address, path), error)
         brief = f"It answered {error.code}."
         raise AdminApiError(message, brief=brief, reached=error.code not in _TRANSIENT) from error
     except (URLError, OSError, ValueError, HTTPException) as error:
-        raise _unreachable(url, error) from error
+        raise _unreachable(_shown(address, path), error) from error
     return answer
+
+
+def _shown(address: ProxyAddress, path: str) -> str:
+    return address.url if address.url.startswith(UNIX) else address.url + path
+
+
+def _handlers(address: ProxyAddress) -> list[HTTPHandler]:
+    """Return what connects to an address that is no host and port."""
+    if not address.url.startswith(UNIX):
+        return []
+    return [_UnixHandler(address.url.removeprefix(UNIX))]
+
+
+class _UnixHandler(HTTPHandler):
+    """Sends requests through a UNIX socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(partial(_UnixConnection, self._path), req)
+
+
+class _UnixConnection(HTTPConnection):
+    """A connection through a UNIX socket; the host is only the name in the request."""
+
+    def __init__(self, path: str, host: str, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -125,10 +175,9 @@ def _url_of(config: Config | None) -> str:
     if config is None:
         return DEFAULT_URL
     settings = config.general_settings
-    host = settings.bind_address
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - it listens on all addresses, so on loopback too
-        host = "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.bind_port}"
+    if settings.bind_address.startswith(UNIX):
+        return settings.bind_address
+    return f"http://{authority(reachable(settings.bind_address), settings.bind_port)}"
 
 
 def _key(config: Config | None, environ: Mapping[str, str]) -> str | None:

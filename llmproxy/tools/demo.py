@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from tempfile import TemporaryDirectory
 
 import llmproxy
+from llmproxy.batteries.addresses import UNIX
 from llmproxy.batteries.config_file import parse_config
-from llmproxy.process import BACKLOG, address_of, base_of, bound, run_to_the_end, say
+from llmproxy.process import address_of, run_to_the_end, say
 from llmproxy.serving import Batteries, serve_on
+from llmproxy.sockets import base_of, sockets_for
 from llmproxy.tools.simulator.demo import Fleet, demo_fleet
 
 DEMO_ANNOUNCEMENT = """\
@@ -33,7 +35,26 @@ Watch it at work: {base}/dashboard
 What it would cost: llmproxy spend --by model --url {base}
 For real endpoints set OPENAI_API_KEY, or copy llmproxy.example.yaml to llmproxy.yaml. Stop: Ctrl+C
 """
+UNIX_ANNOUNCEMENT = """\
+LLMProxy {version} on {base}: the DEMO.
+{reason}Its endpoints are simulated: the answers are made up and cost nothing.
+
+Try it:
+
+curl --unix-socket {path} http://localhost/v1/chat/completions \\
+  -H 'content-type: application/json' \\
+  -d '{{"model": "gpt-4.1", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+
+Watch it at work: llmproxy top --url {base}    Stop: Ctrl+C
+"""
 NOTHING_FOUND = "No llmproxy.yaml and no API keys in the environment were found.\n"
+
+
+def announcement_of(base: str, reason: str) -> str:
+    """Return what is printed at the start. `reason`: why this is the demo."""
+    text = UNIX_ANNOUNCEMENT if base.startswith(UNIX) else DEMO_ANNOUNCEMENT
+    path = base.removeprefix(UNIX)
+    return text.format(version=llmproxy.__version__, base=base, path=path, reason=reason)
 
 
 @asynccontextmanager
@@ -60,13 +81,10 @@ def serve_demo(
     async def run() -> None:
         async with _fleet() as fleet:
             config = parse_config(fleet.config_yaml, environ, file="the demo")
-            listening = bound(*address_of(config, host, port))
-            listening.listen(BACKLOG)
-            text = DEMO_ANNOUNCEMENT.format(
-                version=llmproxy.__version__,
-                base=base_of(listening),
-                reason="" if asked_for else NOTHING_FOUND,
-            )
-            await serve_on(listening, config, environ, batteries, on_started=lambda: say(text))
+            mode = int(config.general_settings.unix_socket_mode, 8)
+            with sockets_for(*address_of(config, host, port), environ, mode=mode) as sockets:
+                base = base_of(sockets, scheme="http")
+                text = announcement_of(base, "" if asked_for else NOTHING_FOUND)
+                await serve_on(sockets, config, environ, batteries, on_started=lambda: say(text))
 
     return run_to_the_end(run)

@@ -15,6 +15,7 @@ from time import monotonic
 
 from llmproxy.errors import ConnectFailed, OutOfResources
 from llmproxy.protocols import ConnectionT, Resolver, Tunnel
+from llmproxy.rules.authority import authority
 
 TCP_KEEPALIVE_S = 60
 
@@ -31,7 +32,7 @@ class OriginAddress:
         self.tunnel = tunnel
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return authority(self.host, self.port)
 
 
 # This machine's own trouble; no endpoint has failed.

@@ -22,15 +22,9 @@ from llmproxy.batteries.shared_state.embedded import (
 from llmproxy.batteries.telemetry.shared_memory import SharedMemory
 from llmproxy.composition import import_slow_modules
 from llmproxy.errors import ConfigError, Problem
-from llmproxy.process import (
-    CannotListenError,
-    address_of,
-    announcement,
-    base_of,
-    log_to_stderr,
-    say,
-)
+from llmproxy.process import address_of, announcement, log_to_stderr, say
 from llmproxy.server.server import CANCEL_GRACE_S
+from llmproxy.sockets import CannotListenError
 from llmproxy.workers.forking import Forked, Lifeline, fork
 from llmproxy.workers.inbox import Inbox
 from llmproxy.workers.last_good import LastGoodConfig
@@ -68,7 +62,9 @@ def serve_with_workers(
         inbox = stack.enter_context(Inbox())
         server = None
         try:
-            port = stack.enter_context(ListenAddress(*address_of(config, *address)))
+            mode = int(config.general_settings.unix_socket_mode, 8)
+            where = ListenAddress(*address_of(config, *address), environ, mode=mode)
+            port = stack.enter_context(where)
             if not shares_state(config.general_settings):
                 server = stack.enter_context(embedded_server())
             with_shared_store = WithSharedStore(server)
@@ -94,7 +90,7 @@ def serve_with_workers(
             good=LastGoodConfig(count),
         )
         source = f"{file or 'the environment'}, with {count} workers"
-        text = announcement(config, source, base_of(port.claim), token=START_TOKEN)
+        text = announcement(config, source, port.sockets, token=START_TOKEN)
         return _supervisor(context, count, text).run()
 
 
@@ -142,8 +138,9 @@ def _supervisor(context: WorkerContext, count: int, text: str) -> Supervisor:
 
 
 def _start(number: int, context: WorkerContext) -> Forked:
-    listening = context.port.socket()
+    sockets = context.port.for_worker()
     try:
-        return fork(lambda: run_worker(number, listening, context))
+        return fork(lambda: run_worker(number, sockets, context))
     finally:
-        listening.close()
+        for listening in sockets:
+            listening.close()

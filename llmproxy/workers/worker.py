@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import uvloop
@@ -52,10 +52,10 @@ class WorkerContext:
     good: LastGoodConfig
 
 
-def run_worker(number: int, listening: socket.socket, context: WorkerContext) -> int:
+def run_worker(number: int, sockets: Sequence[socket.socket], context: WorkerContext) -> int:
     """Serve calls until a signal arrives or the supervisor is gone; return the exit status.
 
-    Closes the socket.
+    Closes the sockets.
     """
     lifeline = context.lifeline.watch()
     context.port.close()
@@ -78,7 +78,7 @@ def run_worker(number: int, listening: socket.socket, context: WorkerContext) ->
     async def run() -> None:
         asyncio.get_running_loop().add_reader(lifeline, finish)
         await serve_on(
-            listening,
+            sockets,
             config,
             context.environ,
             batteries,

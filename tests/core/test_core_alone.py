@@ -36,7 +36,7 @@ from tests.support.vendor import (
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = ("asgi", "batteries", "tools", "workers")
 # They put the parts together; a program that embeds the core does that itself.
-COMPOSITION = ("__main__.py", "cli.py", "composition", "process.py")
+COMPOSITION = ("__main__.py", "cli.py", "composition", "process.py", "sockets.py")
 
 COLLECTOR = "http://127.0.0.1:4318"
 TEAM = {"name": "team-a", "key": "sk-0123456789abcdef"}
@@ -56,7 +56,7 @@ assert not unwanted, unwanted
 listening = socket.create_server(("127.0.0.1", 0))
 listening.setblocking(False)
 say = lambda: print(listening.getsockname()[1], file=sys.stderr, flush=True)
-uvloop.run(serve_on(listening, config, {}, Batteries(), on_started=say))
+uvloop.run(serve_on([listening], config, {}, Batteries(), on_started=say))
 """
 
 

@@ -131,7 +131,9 @@ async def _announced(proxy):
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(READY_WITHIN_S):
             while proxy.process.returncode is None:
-                if found := re.search(r"LLMProxy \S+ on (http://\S+?:\d+)[,:].*\n", proxy.stderr):
+                if found := re.search(
+                    r"LLMProxy \S+ on (https?://\S+?:\d+|unix:\S+?)[,:].*\n", proxy.stderr
+                ):
                     return found[1]
                 await asyncio.sleep(0.02)
     raise AssertionError(f"the proxy did not start; its output:\n{proxy.stderr}")

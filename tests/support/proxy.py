@@ -134,8 +134,8 @@ async def serve_proxy(
         batteries = replace(batteries, credentials=credentials)
     events = RecordedEvents()
     opening = open_app(parsed, environ=environ or {}, batteries=batteries, listener=events)
-    async with opening as app, listening_socket() as listening:
-        server = PromptServer(make_server(app).config, app, on_started=None)
+    async with opening as app, listening_socket() as listening, batteries.front(app.live) as accept:
+        server = PromptServer(make_server(app).config, app, None, accept)
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:
             await asyncio.sleep(0.005)

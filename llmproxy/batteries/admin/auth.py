@@ -8,6 +8,7 @@ that the proxy printed at its start. Cross-site requests are rejected, wrong key
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from hmac import compare_digest
 from math import ceil
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("llmproxy")
 
+# Clients of a UNIX socket that are trusted as those of this machine (`front/unix_peer.py`).
+OUR_USERS = frozenset(("uid:0", f"uid:{os.getuid()}"))
 # What a proxy in front adds to a request.
 FORWARDED = ("forwarded", "via", "x-real-ip")
 FORWARDED_PREFIX = "x-forwarded-"
@@ -305,14 +308,15 @@ def count_guess(request: Request) -> int:
 
 
 def _is_this_machine(request: Request) -> bool:
-    """Return whether a program on this machine sent the request.
+    """Return whether a program on this machine sent the request; through a UNIX socket, one of the
+    proxy's own user or of root, not the web server in front.
 
     Neither may a proxy have forwarded it (nginx speaks HTTP/1.0 and adds nothing by default), nor a
     browser whose page resolves its own name to this machine (DNS rebinding).
     """
     peer = request.client.host if request.client else ""
     name = host_name(request.headers.get("host", "").encode("latin-1"))
-    if not (is_loopback(peer) and is_this_machine(name)):
+    if not ((is_loopback(peer) or peer in OUR_USERS) and is_this_machine(name)):
         return False
     return request.scope["http_version"] != "1.0" and not any(
         header in FORWARDED or header.startswith(FORWARDED_PREFIX) for header in request.headers

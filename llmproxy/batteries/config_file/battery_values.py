@@ -10,9 +10,12 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
+from llmproxy.batteries.addresses import UNIX
 from llmproxy.batteries.config_file.raw import Conflict, Path, get
 
 Wrong = tuple[str, str] | None  # what was found, and the remedy; None: nothing is wrong
+
+MAX_UNIX_PATH = 107  # sun_path in unix(7), without the NUL
 
 _HOST = re.compile(r"[0-9A-Za-z._:-]+")
 _HOST_NAME = re.compile(r"[0-9A-Za-z._-]+")
@@ -86,6 +89,20 @@ def _host_name(value: str) -> Wrong:
     return (
         "expected a host name, found {value}.",
         "Write it without scheme, port and path, such as llm.example.com.",
+    )
+
+
+def _bind_address(value: str) -> Wrong:
+    """Check the path of a UNIX socket. Other addresses are the system's to check."""
+    if not value.startswith(UNIX):
+        return None
+    path = value.removeprefix(UNIX)
+    if path.startswith("/") and not path.endswith("/") and len(path.encode()) <= MAX_UNIX_PATH:
+        return None
+    return (
+        "expected the path of a UNIX socket, found {value}.",
+        f"Write unix:/run/llmproxy/llmproxy.sock: one slash, and at most {MAX_UNIX_PATH} bytes "
+        "after `unix:`.",
     )
 
 
@@ -243,6 +260,7 @@ def _sentinel(value: str) -> Wrong:
 
 # The keys within general_settings or a model group -> the check of the value.
 CHECKS: dict[tuple[str, ...], Callable[[str], Wrong]] = {
+    ("bind_address",): _bind_address,
     ("admin_key",): _key,
     ("operators", "key"): _key,
     ("operators", "key_sha256"): _key_digest,

@@ -1,6 +1,8 @@
-"""Checks of addresses that are no address: what would be taken for the name of a file."""
+"""Checks of addresses, and of the mode of a socket's file."""
 
 from __future__ import annotations
+
+import re
 
 from pydantic import SecretStr
 
@@ -26,5 +28,15 @@ def database_address(value: SecretStr) -> SecretStr:
             "found no address, and no name of a file.",
             "Write a path or postgresql://..., `off` for no database, or remove the key for the "
             "default file.",
+        )
+    return value
+
+
+def file_mode(value: object) -> object:
+    """Check the mode of a file. YAML reads 0660 without quotes as a number, 660 as another one."""
+    if not (isinstance(value, str) and re.fullmatch("0?[0-7]{3}", value)):
+        checks.refuse(
+            "expected the mode of a file: three octal digits in quotes.",
+            'Write "0660", or "0666" if every user of this machine may connect.',
         )
     return value

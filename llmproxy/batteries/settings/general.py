@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic.functional_validators import AfterValidator
 
-from llmproxy.batteries.settings.addresses import database_address
+from llmproxy.batteries.settings.addresses import database_address, file_mode
 from llmproxy.batteries.settings.identity import Jwt, SignIn
 from llmproxy.batteries.settings.money import AlertTarget, BudgetEntry
 from llmproxy.batteries.settings.sections import CacheParams, Caller, Operator, Team, Tracing
@@ -44,6 +44,11 @@ _NEEDS = {
 class FullSettings(GeneralSettings):
     """Settings of the whole proxy, those of batteries included."""
 
+    unix_socket_mode: Annotated[str, BeforeValidator(file_mode)] = Field(
+        default="0660",
+        description='The mode of the UNIX socket of `bind_address`, in octal digits: `"0660"` lets '
+        "the user and the group of the proxy connect.",
+    )
     health_check: Text = Field(
         default="free",
         description="How an endpoint that failed and gets no calls is checked, within 30 s. "

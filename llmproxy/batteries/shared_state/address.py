@@ -23,6 +23,7 @@ from redis.exceptions import NoScriptError, RedisError
 from llmproxy.batteries.masking import Secrets
 from llmproxy.batteries.settings import FullSettings
 from llmproxy.errors import ConfigError, Problem
+from llmproxy.rules.authority import authority
 
 Client: TypeAlias = "Redis | RedisCluster"
 Options: TypeAlias = dict[str, Any]  # as redis-py takes them
@@ -104,9 +105,9 @@ def shown(settings: FullSettings) -> str:
     if settings.redis_sentinels:
         return f"{settings.redis_sentinel_master} at {', '.join(settings.redis_sentinels)}"
     if settings.redis_url is None:
-        return f"{settings.redis_host}:{settings.redis_port}"
+        return authority(settings.redis_host or "", settings.redis_port)
     url = urlsplit(settings.redis_url.get_secret_value())
-    return url.path if url.scheme == "unix" else f"{url.hostname}:{url.port or 6379}"
+    return url.path if url.scheme == "unix" else authority(url.hostname or "", url.port or 6379)
 
 
 def is_on_this_machine(settings: FullSettings) -> bool:

@@ -10,6 +10,8 @@ from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
+from llmproxy.rules.authority import authority
+
 MAX_PROXY_HEAD_BYTES = 16 * 1024
 
 ConnectionT = TypeVar("ConnectionT", bound=asyncio.BaseProtocol)
@@ -65,8 +67,8 @@ class ConnectTunnel:
         return connection
 
     def _request(self) -> bytes:
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        lines = [f"CONNECT {host}:{self._port} HTTP/1.1", f"Host: {host}:{self._port}"]
+        origin = authority(self._host, self._port)
+        lines = [f"CONNECT {origin} HTTP/1.1", f"Host: {origin}"]
         if self._proxy.username is not None:
             pair = f"{unquote(self._proxy.username)}:{unquote(self._proxy.password or '')}"
             token = base64.b64encode(pair.encode()).decode()

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from llmproxy.rules.authority import authority
 from llmproxy.tools.simulator.connection import Connections, VendorConnection, VendorCounts
 from llmproxy.tools.simulator.errors import VendorError, error_reply
 from llmproxy.tools.simulator.exchange import ApiCall, Received, Reply, json_reply
@@ -53,7 +54,7 @@ class SimulatedVendor:
     @property
     def root(self) -> str:
         """Scheme, host and port: the endpoint for an AzureOpenAI client."""
-        return f"http://{self.settings.host}:{self.port}"
+        return f"http://{authority(self.settings.host, self.port)}"
 
     @property
     def base_url(self) -> str:
