@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-deploy image coverage mutants check check-types check-rules check-js format bench e2e lock docs site release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-deploy image coverage mutants check check-types check-rules check-js format bench e2e lock docs site dist dist-check release clean
 .DEFAULT_GOAL := run
 # Many images set it, and then every process would compile and pytest rewrite all files again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -102,8 +102,14 @@ lock: .venv/.dev  ## resolve the locks again (needed after a change of dependenc
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
+dist: .venv/.dev  ## build wheel, source archive, SBOM and licences of this commit into dist/
+	@$(BIN)/python tools/dist.py $(ARGS)
+
+dist-check: .venv/.dev  ## install what is in dist/ into empty environments, and ask each demo once
+	@$(BIN)/python tools/dist_check.py $(ARGS) dist/*.whl
+
 release: .venv/.dev  ## check that this commit can be released, and build it; docs/project/releasing.md
 	@$(BIN)/python tools/release.py $(ARGS)
 
 clean:
-	rm -rf .venv .venv-pythons site bench/work tests/browser/work
+	rm -rf .venv .venv-pythons site dist bench/work tests/browser/work

