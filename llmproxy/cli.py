@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import llmproxy
 from llmproxy.errors import ConfigError
-from llmproxy.tools import db_command, key_commands, spend_command
+from llmproxy.tools import db_command, import_command, key_commands, spend_command
 from llmproxy.tools.simulate import options as simulate_options
 from llmproxy.tools.top import options as top_options
 
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_explain(commands)
     _add_cache(commands)
-    for command in key_commands, spend_command, db_command:
+    for command in key_commands, spend_command, db_command, import_command:
         for action in command.add_commands(commands):
             action.set_defaults(run=command.run)
     top_options.add_command(commands).set_defaults(run=_top)

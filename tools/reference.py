@@ -1,5 +1,5 @@
 """Generate files from the code: the reference pages of the config, the metrics, HTTP and the
-store's tables, the config's JSON schema, and the Grafana dashboard.
+store's tables, what becomes of LiteLLM's keys, the config's JSON schema, and the Grafana dashboard.
 
 With --check nothing is written; it exits with 1 and names the files that no longer match the code.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 import grafana
 import http_reference
+import litellm_keys_reference
 import tables_reference
 
 from llmproxy.batteries.admin.stats.metrics.catalogue import SECTIONS as METRIC_SECTIONS
@@ -21,6 +22,7 @@ REFERENCE = Path("docs/reference/configuration.md")
 METRICS = Path("docs/reference/metrics.md")
 HTTP = Path("docs/reference/http.md")
 TABLES = Path("docs/reference/database.md")
+LITELLM_KEYS = Path("docs/reference/litellm-keys.md")
 GRAFANA = Path("ops/grafana.json")
 SCHEMA = Path("docs/llmproxy.schema.json")
 EXAMPLE = Path("llmproxy.example.yaml")
@@ -204,6 +206,7 @@ def pages(root: Path) -> dict[Path, str]:
         METRICS: metrics(),
         HTTP: http_reference.page(),
         TABLES: tables_reference.page(),
+        LITELLM_KEYS: litellm_keys_reference.page(),
         GRAFANA: grafana.text(),
         SCHEMA: json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
     }

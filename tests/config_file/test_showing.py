@@ -181,11 +181,13 @@ def test_stale_docs_are_reported_by_name(tmp_path):
     generated = (
         *("docs/llmproxy.schema.json", "docs/reference/metrics.md", "ops/grafana.json"),
         *("docs/reference/http.md", "docs/reference/database.md"),
+        "docs/reference/litellm-keys.md",
     )
     for name in (
         "tools/reference.py",
         "tools/http_reference.py",
         "tools/tables_reference.py",
+        "tools/litellm_keys_reference.py",
         "tools/grafana.py",
         *generated,
         "llmproxy.example.yaml",

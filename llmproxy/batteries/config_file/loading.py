@@ -16,7 +16,7 @@ from llmproxy.batteries.config_file.document import Document, read_document
 from llmproxy.batteries.config_file.likely_provider import with_likely_provider
 from llmproxy.batteries.config_file.parameters import parameter_conflicts
 from llmproxy.batteries.config_file.raw import Conflict
-from llmproxy.batteries.config_file.remedies import explain
+from llmproxy.batteries.config_file.remedies import OF_LITELLM, explain
 from llmproxy.batteries.settings import FullConfig
 from llmproxy.errors import ConfigError, Problem
 
@@ -52,8 +52,20 @@ def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> FullCon
                 Problem(file, line, "expected key: value lines, found something else.", EXAMPLE)
             ]
     if found or config is None:
-        raise ConfigError(sorted(found, key=lambda problem: problem.line))
+        found.sort(key=lambda problem: problem.line)
+        raise ConfigError(_pointing_to_import(found, document, file))
     return config
+
+
+def _pointing_to_import(problems: list[Problem], document: Document, file: str) -> list[Problem]:
+    """Return the problems of a config, the first with a word about LiteLLM if it is LiteLLM's."""
+    places = document.key_places.items()
+    lines = [place.line for path, place in places if path[-1] in OF_LITELLM]
+    for number, problem in enumerate(problems):
+        if lines and problem.line >= min(lines):
+            remedy = f"This is LiteLLM's: `llmproxy import {file}` translates it. {problem.remedy}"
+            return [*problems[:number], replace(problem, remedy=remedy), *problems[number + 1 :]]
+    return problems
 
 
 def served_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:

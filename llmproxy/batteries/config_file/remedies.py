@@ -86,6 +86,8 @@ _OTHERWISE = {
     "master_key": "Write callers: a list in general_settings, each with a name and its own key; "
     "admin_key is for /admin.",
 }
+# Keys that only a config of LiteLLM has.
+OF_LITELLM = ("model_list", "litellm_params", "litellm_settings", "router_settings")
 # Too common to guess where they belong.
 _AMBIGUOUS = {"host", "port"}
 _PLACES: tuple[tuple[type[Section], str], ...] = (

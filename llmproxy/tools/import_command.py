@@ -1,0 +1,84 @@
+"""`llmproxy import`: write our config from another gateway's, or bring its keys."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmproxy.tools.importing.importer import Imported
+
+KINDS = ("litellm", "agentgateway", "portkey", "bifrost")
+ABOUT = """\
+Write an LLMProxy config from LiteLLM's, agentgateway's, Portkey's or Bifrost's: to --output, or to
+standard output. The report, on standard error, names every key that was left out or now means
+something else, with its line and what to do. Status: 0, everything was carried over; 1, the config
+was written, but something was left out; 2, nothing was written."""
+
+
+def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
+    """Add the command; return its parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "import",
+        help="write a config from LiteLLM's, agentgateway's, Portkey's or Bifrost's",
+        description=ABOUT,
+    )
+    parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the other's config")
+    parser.add_argument(
+        "--from", dest="kind", choices=KINDS, help="whose it is (default: recognised by its keys)"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the config there")
+    parser.add_argument("--force", action="store_true", help="replace a file that exists")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    return [parser]
+
+
+def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
+    """Import, and return the exit status. Raises ConfigError."""
+    from llmproxy.tools.importing.importer import import_file  # noqa: PLC0415 - `--help` needs none
+
+    if options.file is None:
+        print("Name the file to import: llmproxy import config.yaml", file=sys.stderr)  # noqa: T201
+        return 2
+    if _is_taken(options.output, force=options.force):
+        return 2
+    imported = import_file(options.file, environ, kind=options.kind)
+    if not _write(imported, options.output):
+        return 2
+    report = imported.report
+    print(report.as_json() if options.json else report.as_text(), file=sys.stderr)  # noqa: T201
+    if options.output is not None and not options.json:
+        text = f"\nWritten to {options.output}. Next: llmproxy check {options.output}"
+        print(text, file=sys.stderr)  # noqa: T201
+    return report.status
+
+
+def _is_taken(output: Path | None, *, force: bool) -> bool:
+    """Say whether the output is a file that must not be replaced."""
+    if output is None or force or not output.exists():
+        return False
+    text = f"{output}: this file exists. Name another one, or replace it with --force."
+    print(text, file=sys.stderr)  # noqa: T201
+    return True
+
+
+def _write(imported: Imported, output: Path | None) -> bool:
+    """Write the config, readable by its owner only if it has a secret in it."""
+    from llmproxy.tools.importing.report import ImportOutcome  # noqa: PLC0415
+
+    if output is None:
+        print(imported.text, end="")  # noqa: T201
+        return True
+    mode = 0o600 if imported.report.of(ImportOutcome.IN_THE_CLEAR) else 0o644
+    try:
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(imported.text)
+    except OSError as error:
+        print(f"{output}: cannot be written: {error.strerror}.", file=sys.stderr)  # noqa: T201
+        return False
+    return True
