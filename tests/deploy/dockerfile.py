@@ -1,9 +1,11 @@
-"""Reads a Dockerfile: its stages, and the instructions of each in order."""
+"""Reads a Dockerfile, its stages with their instructions in order, and a .dockerignore."""
 
+import fnmatch
 import json
 import re
 import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass
@@ -68,3 +70,21 @@ def _instructions(text):
             flags[found[1]] = found[2]
             rest = rest[found.end() :]
         yield Instruction(name.upper(), " ".join(rest.split()), flags)
+
+
+def is_sent(path, project):
+    """Whether .dockerignore lets a file pass: the last line that matches it or a parent decides."""
+    sent = True
+    ignored = (project / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    parents = [path, *(str(parent) for parent in Path(path).parents if str(parent) != ".")]
+    for line in ignored:
+        pattern = line.removeprefix("!")
+        if pattern and not pattern.startswith("#") and any(_matches(p, pattern) for p in parents):
+            sent = line.startswith("!")
+    return sent
+
+
+def _matches(path, pattern):
+    if pattern.startswith("**/"):
+        return any(fnmatch.fnmatch(part, pattern[3:]) for part in Path(path).parts)
+    return path.count("/") == pattern.count("/") and fnmatch.fnmatch(path, pattern)

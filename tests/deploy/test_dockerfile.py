@@ -1,6 +1,5 @@
 """The image that the Dockerfile describes: no root, no shell at run time, only what is locked."""
 
-import fnmatch
 import json
 import re
 import shutil
@@ -11,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.dockerfile import read
+from tests.deploy.dockerfile import is_sent, read
 from tests.support.process import LLMPROXY
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 ARGUMENTS, (BUILD, FINAL) = read(TEXT)
-IGNORED = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
     "optional-dependencies"
 ]
@@ -98,23 +96,6 @@ def pinned(lock):
     return dict(re.findall(r"^([\w.-]+)==([\w.]+)", lock.read_text(encoding="utf-8"), re.M))
 
 
-def is_sent(path):
-    """Whether .dockerignore lets a file pass: the last line that matches it or a parent decides."""
-    sent = True
-    parents = [path, *(str(parent) for parent in Path(path).parents if str(parent) != ".")]
-    for line in IGNORED:
-        pattern = line.removeprefix("!")
-        if pattern and not pattern.startswith("#") and any(matches(p, pattern) for p in parents):
-            sent = line.startswith("!")
-    return sent
-
-
-def matches(path, pattern):
-    if pattern.startswith("**/"):
-        return any(fnmatch.fnmatch(part, pattern[3:]) for part in Path(path).parts)
-    return path.count("/") == pattern.count("/") and fnmatch.fnmatch(path, pattern)
-
-
 @pytest.mark.parametrize(
     "path",
     [
@@ -125,7 +106,7 @@ def matches(path, pattern):
 )
 def test_what_the_build_copies_is_sent(path):
     assert (ROOT / path).exists()
-    assert is_sent(path)
+    assert is_sent(path, ROOT)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +123,7 @@ def test_what_the_build_copies_is_sent(path):
     ],
 )
 def test_nothing_else_is_sent_least_of_all_secrets(path):
-    assert not is_sent(path)
+    assert not is_sent(path, ROOT)
 
 
 def test_the_command_of_the_image_is_one_that_the_package_has():
