@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 setup: .venv/.run
 
 run: .venv/.run  ## start the proxy: the demo, unless llmproxy.yaml or API keys are there
-	@$(BIN)/llmproxy serve $(ARGS)
+	@$(BIN)/llmproxy serve --or-demo $(ARGS)
 
 demo: .venv/.run
 	@$(BIN)/llmproxy demo $(ARGS)

@@ -1,67 +1,198 @@
-"""The command line: serve, demo, check, explain, cache, keys, teams, spend, top and others.
+"""The command line: finds the command, parses its options, and runs it.
 
-Exit status 2: invalid configuration or usage.
+Exit status 2: invalid configuration or usage. Only the module of the command that was asked for is
+imported, and its work only when it runs, so `llmproxy --help` starts at once.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import llmproxy
-from llmproxy.errors import ConfigError
-from llmproxy.tools import db_command, import_command, key_commands, spend_command
-from llmproxy.tools.simulate import options as simulate_options
-from llmproxy.tools.top import options as top_options
+from llmproxy.tools.command_parser import (
+    CommandParser,
+    Commands,
+    add_address,
+    add_config,
+    similar,
+)
+from llmproxy.tools.output import with_safe_output
 
 if TYPE_CHECKING:
     from llmproxy.batteries.config_file import ConfigFile
     from llmproxy.batteries.settings import FullConfig
+    from llmproxy.errors import ConfigError
     from llmproxy.serving import Batteries
 
 # A worker uses one core. Far above any machine's need, and it fits into a byte (workers/inbox.py).
 MAX_WORKERS = 100
 
 DESCRIPTION = """\
-One address in front of OpenAI, Azure OpenAI, Anthropic and compatible endpoints. It speaks the
-OpenAI API and Anthropic's: an application changes only its base_url, and its calls are balanced,
-retried and failed over.
+One address in front of OpenAI, Azure OpenAI, Anthropic and compatible
+endpoints. It speaks the OpenAI API and Anthropic's: an application changes
+only its base_url, and its calls are balanced, retried and failed over.
 """
+EXAMPLES = (
+    "llmproxy demo                         try it, without keys",
+    "llmproxy serve                        start the proxy with llmproxy.yaml",
+    "llmproxy check --config proxy.yaml    find the mistakes of a config",
+    "llmproxy top                          watch a running proxy",
+)
+
+# Job -> command -> what it does, and the module with its add_commands(commands) and run(options);
+# None: in this file.
+JOBS: dict[str, dict[str, tuple[str, str | None]]] = {
+    "Run": {
+        "serve": ("start the proxy", None),
+        "demo": (
+            "start the proxy in front of simulated endpoints",
+            "llmproxy.tools.demo_command",
+        ),
+    },
+    "Write and check a config": {
+        "import": (
+            "write a config from LiteLLM's, Portkey's and others'",
+            "llmproxy.tools.import_command",
+        ),
+        "check": ("check a config file", "llmproxy.tools.check_command"),
+        "simulate": ("try a config against modelled endpoints", "llmproxy.tools.simulate.options"),
+        "schema": ("print the config's JSON Schema", "llmproxy.tools.schema_command"),
+    },
+    "Ask a running proxy": {
+        "top": ("watch a running proxy in the terminal", "llmproxy.tools.top.options"),
+        "explain": (
+            "show where a call would go now, without sending it",
+            "llmproxy.tools.explain_command",
+        ),
+        "cache": ("show or purge the cache of a running proxy", "llmproxy.tools.cache_command"),
+    },
+    "Keys and money": {
+        "keys": ("make, list, rotate or block the keys of clients", "llmproxy.tools.key_commands"),
+        "teams": ("make, list or block teams of keys", "llmproxy.tools.key_commands"),
+        "spend": ("show what calls have cost", "llmproxy.tools.spend_command"),
+        "db": (
+            "upgrade, copy or prune the database of calls and keys",
+            "llmproxy.tools.db_command",
+        ),
+    },
+}
+MODULES = {name: module for commands in JOBS.values() for name, (_, module) in commands.items()}
+WITHOUT_COMMAND = {"help": "show the help of a command", "version": "print the version"}
 
 SERVE = """\
 Start the proxy. The config is --config, else the file that LLMPROXY_CONFIG names, else
 llmproxy.yaml or llmproxy.yml in this folder. Without a file, keys in the environment make a proxy
 to their vendors: OPENAI_API_KEY, AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT, or else the key
-of one other vendor, such as ANTHROPIC_API_KEY. Without keys, the demo starts."""
+of one other vendor, such as ANTHROPIC_API_KEY. Without keys, it does not start."""
+SERVE_EXAMPLES = (
+    "llmproxy serve",
+    "llmproxy serve --config /etc/llmproxy.yaml --workers 4",
+    "OPENAI_API_KEY=sk-... llmproxy serve --port 8000",
+)
+NOTHING_TO_SERVE = """\
+There is nothing to serve: no llmproxy.yaml or llmproxy.yml in {folder}, no --config, no
+LLMPROXY_CONFIG, and no API key in the environment.
+For a config, see llmproxy.example.yaml; `llmproxy demo` serves answers that are made up."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status."""
-    options = _parser().parse_args(arguments)
+    return with_safe_output(partial(_run, sys.argv[1:] if arguments is None else arguments))
+
+
+def parser(command: str | None = None) -> CommandParser:
+    """Return the parser of the command line: of one command, or of all."""
+    top = _CommandLine(prog="llmproxy", description=DESCRIPTION, examples=EXAMPLES)
+    top.add_argument("--version", action="version", version=f"llmproxy {llmproxy.__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True, dest="command")
+    if command is None:
+        for module in dict.fromkeys(MODULES.values()):
+            _add(module, commands)
+    elif command in MODULES:
+        _add(MODULES[command], commands)
+    return top
+
+
+class _CommandLine(CommandParser):
+    """The parser of the whole. Its help lists the commands by the job that they do."""
+
+    def format_help(self) -> str:
+        return "\n".join([*self._lines(), ""])
+
+    def _lines(self) -> Iterator[str]:
+        yield from ("usage: llmproxy COMMAND [OPTIONS]", "", DESCRIPTION)
+        width = max(map(len, (*MODULES, *WITHOUT_COMMAND))) + 2
+        for job, commands in JOBS.items():
+            yield f"{job}:"
+            yield from (f"  {name:{width}}{text}" for name, (text, _) in commands.items())
+            yield ""
+        yield "Others:"
+        yield from (f"  {name:{width}}{text}" for name, text in WITHOUT_COMMAND.items())
+        yield from ("", "examples:", *(f"  {example}" for example in self.examples), "")
+        yield "`llmproxy COMMAND --help` explains a command and its options."
+
+
+def _run(arguments: Sequence[str]) -> int:
+    words = list(arguments) or ["--help"]
+    match words:
+        case ["help", *others]:
+            words = [*(word for word in others if not word.startswith("-")), "--help"]
+        case ["version", *_]:
+            words = ["--version"]
+    name = words[0]
+    parsed = parser(name)
+    if not name.startswith("-") and name not in MODULES:
+        parsed.error(_no_such_command(name))
+    if name.startswith("--") and name.partition("=")[0] not in parsed.known_options():
+        parsed.error(f"{name}: options come after the command, as in `llmproxy serve {name} ...`.")
+    return _carried_out(parsed.parse_args(words))
+
+
+def _add(module: str | None, commands: Commands) -> None:
+    if module is None:
+        _add_serve(commands)
+        return
+    found = import_module(module)
+    for action in found.add_commands(commands):
+        action.set_defaults(run=found.run)
+
+
+def _no_such_command(word: str) -> str:
+    from llmproxy.tools.other_words import WORDS  # noqa: PLC0415 - only after a mistake
+
+    found = f"there is no command {word!r}."
+    if word in WORDS:
+        return f"{found} {WORDS[word]}"
+    meant = similar(word, [*MODULES, *WITHOUT_COMMAND])
+    if meant is None and (other := similar(word, list(WORDS))):
+        return f"{found} {WORDS[other]}"
+    hint = f"Did you mean {meant}?" if meant else f"There are: {', '.join(MODULES)}."
+    return f"{found} {hint}"
+
+
+def _carried_out(options: argparse.Namespace) -> int:
+    from llmproxy.errors import ConfigError  # noqa: PLC0415 - a help does not need it
+
     try:
         status: int = options.run(options)
     except ConfigError as error:
         return _print_problems(error, is_start=options.run is _serve)
-    except KeyboardInterrupt:
-        return 130
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="llmproxy", description=DESCRIPTION)
-    parser.add_argument("--version", action="version", version=f"llmproxy {llmproxy.__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-
-    serve = commands.add_parser("serve", help="start the proxy", description=SERVE)
-    serve.add_argument("--config", type=Path, metavar="FILE", help="the YAML file to use")
-    _add_address(serve)
+def _add_serve(commands: Commands) -> None:
+    serve = commands.add_parser(
+        "serve", help="start the proxy", description=SERVE, examples=SERVE_EXAMPLES
+    )
+    add_config(serve)
+    add_address(serve, default="the config's, else ")
     serve.add_argument(
         "--workers",
         type=_workers,
@@ -70,114 +201,10 @@ def _parser() -> argparse.ArgumentParser:
         help=f"how many processes serve, 1 to {MAX_WORKERS} (default: 1); several share one view "
         "of limits and failures through redis_url, or through the extra llmproxy-gateway[embedded]",
     )
+    serve.add_argument(
+        "--or-demo", action="store_true", help="start the demo if there is nothing to serve"
+    )
     serve.set_defaults(run=_serve)
-
-    demo = commands.add_parser(
-        "demo",
-        help="start the proxy in front of simulated endpoints",
-        description="Start the proxy in front of simulated endpoints: no keys, no cost.",
-    )
-    _add_address(demo)
-    demo.set_defaults(run=_demo)
-
-    check = commands.add_parser(
-        "check",
-        help="check a config file",
-        description="Check a config file. The status is 0, or 2 with every error as file:line.",
-    )
-    _add_file(check)
-    check.add_argument(
-        "--show", action="store_true", help="print the effective config, secrets masked"
-    )
-    check.add_argument("--json", action="store_true", help="print every error as JSON, for editors")
-    check.set_defaults(run=_check)
-
-    _add_explain(commands)
-    _add_cache(commands)
-    for command in key_commands, spend_command, db_command, import_command:
-        for action in command.add_commands(commands):
-            action.set_defaults(run=command.run)
-    top_options.add_command(commands).set_defaults(run=_top)
-    about = "Print the JSON Schema of llmproxy.yaml, for editors."
-    schema = commands.add_parser("schema", help="print the config's JSON Schema", description=about)
-    schema.set_defaults(run=_schema)
-    simulate_options.add_command(commands).set_defaults(run=_simulate)
-    return parser
-
-
-def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    explain = commands.add_parser(
-        "explain",
-        help="show where a call would go now, without sending it",
-        description="Show where a call would go now, without sending it, according to the running "
-        "proxy; if none is running, according to the config, for a proxy that has just started.",
-    )
-    _add_file(explain)
-    explain.add_argument("--model", required=True, help="the model that a client would name")
-    explain.add_argument(
-        "--tokens", type=_count, default=0, metavar="N", help="input tokens plus the output limit"
-    )
-    explain.add_argument(
-        "--caller", metavar="NAME", help="the caller: its aliases, and only its groups"
-    )
-    explain.add_argument("--url", help="the address of the proxy (default: from its config)")
-    explain.set_defaults(run=_explain)
-
-
-def _add_cache(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    cache = commands.add_parser(
-        "cache",
-        help="show or purge the cache of a running proxy",
-        description="Show what the cache of a running proxy holds and saves, or purge it. The "
-        "admin key is taken from the config, or from the variable LLMPROXY_ADMIN_KEY.",
-    )
-    actions = cache.add_subparsers(metavar="ACTION", required=True, dest="action")
-    stats = actions.add_parser(
-        "stats",
-        help="show hits, misses, savings and size",
-        description="Show the hits, misses, savings and size of a running proxy's cache.",
-    )
-    purge = actions.add_parser(
-        "purge",
-        help="remove answers: all, or a selection",
-        description="Remove answers from a running proxy's cache: all, or those of a group or "
-        "above an age.",
-    )
-    purge.add_argument("--group", metavar="NAME", help="only answers of this model group")
-    purge.add_argument(
-        "--older", type=_seconds, metavar="AGE", help="only older ones: 90 (s), 30m, 12h, 7d"
-    )
-    for action in (stats, purge):
-        action.add_argument("--config", type=Path, metavar="FILE", help="the proxy's YAML file")
-        action.add_argument("--url", help="the address of the proxy (default: from its config)")
-        action.set_defaults(run=_cache)
-
-
-def _add_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "file",
-        type=Path,
-        nargs="?",
-        metavar="FILE",
-        help="the proxy's YAML file (default: llmproxy.yaml)",
-    )
-
-
-def _add_address(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--host",
-        help="the address to listen on (default: the config's, else 127.0.0.1), or unix:PATH",
-    )
-    parser.add_argument(
-        "--port", type=_port, help="the port to listen on (default: the config's, else 4000)"
-    )
-
-
-def _port(text: str) -> int:
-    """Parse a TCP port; 0 = any free one."""
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"expected 0 to 65535, found {text!r}")
-    return int(text)
 
 
 def _workers(text: str) -> int:
@@ -185,19 +212,6 @@ def _workers(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
         raise argparse.ArgumentTypeError(f"expected 1 to {MAX_WORKERS}, found {text!r}")
     return int(text)
-
-
-def _count(text: str) -> int:
-    """Parse a number of tokens."""
-    if not text.isdecimal() or len(text) > 12:
-        raise argparse.ArgumentTypeError(f"expected a number of tokens, found {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    from llmproxy.tools.cache_command import seconds  # noqa: PLC0415
-
-    return seconds(text)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -210,10 +224,10 @@ def _serve(options: argparse.Namespace) -> int:
     # A SIGHUP that comes now waits for the reloader; by default it would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     config, file = config_to_serve(options.config, os.environ)
+    if config is None:
+        return _serve_nothing(options)
     if options.workers > 1:
         return _serve_with_workers(config, file, options)
-    if config is None:
-        return _serve_demo(options, asked_for=False)
     return serve(
         config,
         address_of(config, options.host, options.port),
@@ -223,73 +237,30 @@ def _serve(options: argparse.Namespace) -> int:
     )
 
 
-def _batteries(file: ConfigFile | None = None) -> Batteries:
+def _batteries(file: ConfigFile | None) -> Batteries:
     from llmproxy.composition import installed, reloader_of  # noqa: PLC0415
 
     return installed(log_to=sys.stdout.fileno(), reloader=reloader_of(file))
 
 
+def _serve_nothing(options: argparse.Namespace) -> int:
+    """Start the demo if it was asked for, or say what there should be. Answers that are made up
+    must not be served by accident."""
+    from llmproxy.tools import demo_command  # noqa: PLC0415
+
+    if options.or_demo and options.workers == 1:
+        return demo_command.run(options, asked_for=False)
+    print(NOTHING_TO_SERVE.format(folder=os.getcwd()), file=sys.stderr)  # noqa: T201, PTH109
+    return 2
+
+
 def _serve_with_workers(
-    config: FullConfig | None, file: ConfigFile | None, options: argparse.Namespace
+    config: FullConfig, file: ConfigFile | None, options: argparse.Namespace
 ) -> int:
     from llmproxy.workers import serve_with_workers  # noqa: PLC0415 - one process needs nothing of it
 
-    if config is None:
-        print(  # noqa: T201
-            f"--workers {options.workers}: found no config and no keys in the environment, and the "
-            "demo is one process. Name a config with --config, or leave --workers out.",
-            file=sys.stderr,
-        )
-        return 2
     address = (options.host, options.port)
     return serve_with_workers(config, file, address, os.environ, count=options.workers)
-
-
-def _demo(options: argparse.Namespace) -> int:
-    return _serve_demo(options, asked_for=True)
-
-
-def _serve_demo(options: argparse.Namespace, *, asked_for: bool) -> int:
-    from llmproxy.tools.demo import serve_demo  # noqa: PLC0415
-
-    return serve_demo(options.host, options.port, os.environ, _batteries(), asked_for=asked_for)
-
-
-def _check(options: argparse.Namespace) -> int:
-    from llmproxy.tools.check_command import run  # noqa: PLC0415
-
-    return run(options)
-
-
-def _explain(options: argparse.Namespace) -> int:
-    from llmproxy.tools.explain_command import run  # noqa: PLC0415
-
-    return run(options)
-
-
-def _cache(options: argparse.Namespace) -> int:
-    from llmproxy.tools.cache_command import run  # noqa: PLC0415
-
-    return run(options)
-
-
-def _top(options: argparse.Namespace) -> int:
-    from llmproxy.tools.top.command import run  # noqa: PLC0415 - rich is slow to import
-
-    return run(options)
-
-
-def _schema(_: argparse.Namespace) -> int:
-    from llmproxy.batteries.config_file import json_schema  # noqa: PLC0415
-
-    print(json.dumps(json_schema(), indent=2))  # noqa: T201
-    return 0
-
-
-def _simulate(options: argparse.Namespace) -> int:
-    from llmproxy.tools.simulate.command import run  # noqa: PLC0415 - slow to import
-
-    return run(options)
 
 
 def _print_problems(error: ConfigError, *, is_start: bool) -> int:

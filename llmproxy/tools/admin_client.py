@@ -165,9 +165,9 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 def _config(file: Path | None, environ: Mapping[str, str]) -> Config | None:
-    from llmproxy.batteries.config_file import default_file, load_config  # noqa: PLC0415 - slow to import
+    from llmproxy.batteries.config_file import load_config, served_file  # noqa: PLC0415 - slow to import
 
-    file = file or default_file()
+    file = served_file(file, environ)
     return None if file is None else load_config(file, environ)
 
 

@@ -1,72 +1,36 @@
-"""`llmproxy check`: judges a config without starting anything."""
+"""`llmproxy check`: its options; the work is in checking.py."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import sys
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 
-from llmproxy.batteries.config_file import default_file, masked
-from llmproxy.composition import (
-    DEFAULT_CONFIG,
-    config_file,
-    config_warnings,
-    store_warnings,
-    translation_notes,
+from llmproxy.tools.command_parser import Commands, add_config
+
+EXAMPLES = (
+    "llmproxy check",
+    "llmproxy check --config /etc/llmproxy.yaml",
+    "llmproxy check --show",
 )
-from llmproxy.errors import ConfigError, Problem
-from llmproxy.process import address_of, open_to_all
 
 
-def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
-    """Print what is wrong with a config; return the exit status. Raises ConfigError."""
-    file = options.file or default_file() or DEFAULT_CONFIG
-    if options.json:
-        return _as_json(file, environ)
-    config = config_file(file, environ).load()
-    if options.show:
-        print(masked(config), end="")  # noqa: T201
-        return 0
-    endpoints = sum(len(group.models) for group in config.model_groups)
-    doubts = config_warnings(config) + store_warnings(config, environ)
-    if warning := open_to_all(config, address_of(config, None, None)[0]):
-        doubts.append(warning)
-    groups = _counted(len(config.model_groups), "model group")
-    print(f"{file}: ok, {groups} with {_counted(endpoints, 'endpoint')}.")  # noqa: T201
-    for note in translation_notes(config):
-        print(note)  # noqa: T201
-    for doubt in doubts:
-        print(doubt, file=sys.stderr)  # noqa: T201
-    return 0
+def add_commands(commands: Commands) -> list[argparse.ArgumentParser]:
+    """Add the command; return its parser."""
+    check: argparse.ArgumentParser = commands.add_parser(
+        "check",
+        help="check a config file",
+        description="Check a config file. The status is 0, or 2 with every error as file:line.",
+        examples=EXAMPLES,
+    )
+    add_config(check, also_plain=True)
+    check.add_argument(
+        "--show", action="store_true", help="print the effective config, secrets masked"
+    )
+    check.add_argument("--json", action="store_true", help="print every error as JSON, for editors")
+    return [check]
 
 
-def _as_json(file: Path, environ: Mapping[str, str]) -> int:
-    """Print every problem of a config as JSON, for editors."""
-    try:
-        config = config_file(file, environ).load()
-        config_warnings(config)  # raises for a list of prices that cannot be used
-        problems: list[Problem] = []
-    except ConfigError as error:
-        problems = error.problems
-    print(json.dumps({"problems": list(_described(problems))}, indent=2))  # noqa: T201
-    return 2 if problems else 0
+def run(options: argparse.Namespace) -> int:
+    """Check, print what was found, and return the exit status. Raises ConfigError."""
+    from llmproxy.tools.checking import run  # noqa: PLC0415 - slow to import
 
-
-def _described(problems: Iterable[Problem]) -> Iterable[dict[str, object]]:
-    for problem in problems:
-        first, last = problem.columns
-        yield {
-            "file": problem.file,
-            "line": problem.line or None,
-            "column": first or None,
-            "end_column": last + 1 if last else None,
-            "message": problem.found,
-            "remedy": problem.remedy,
-        }
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
+    return run(options)

@@ -7,18 +7,27 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llmproxy.tools.command_parser import Commands, add_config
 
 if TYPE_CHECKING:
     from llmproxy.batteries.settings import FullSettings
 
+EXAMPLES = (
+    "llmproxy db upgrade",
+    "llmproxy db backup llmproxy-backup.sqlite",
+    "llmproxy db prune --config /etc/llmproxy.yaml",
+)
 
-def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
+
+def add_commands(commands: Commands) -> list[argparse.ArgumentParser]:
     """Add the command; return the parsers of its actions."""
     database = commands.add_parser(
         "db",
         help="upgrade, copy or prune the database of calls and keys",
         description="Upgrade, copy or prune the database that database_url of the config names.",
+        examples=EXAMPLES,
     )
     actions = database.add_subparsers(metavar="ACTION", required=True, dest="action")
     upgrade = actions.add_parser(
@@ -41,7 +50,7 @@ def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
         "every hour. The sums of what they cost stay.",
     )
     for action in (upgrade, backup, prune):
-        action.add_argument("--config", type=Path, metavar="FILE", help="the proxy's YAML file")
+        add_config(action)
     return [upgrade, backup, prune]
 
 

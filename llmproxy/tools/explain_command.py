@@ -1,102 +1,47 @@
-"""`llmproxy explain`: shows where a call would go now. Nothing is sent to an endpoint.
-
-It asks the running proxy. If none is running, it shows what a freshly started one would do.
-"""
+"""`llmproxy explain`: its options; the work is in explanation.py."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from collections.abc import Mapping
-from pathlib import Path
-from urllib.parse import urlencode
 
-from llmproxy.batteries.admin.api.explain import (
-    Candidate,
-    Explanation,
-    explained_call,
+from llmproxy.tools.command_parser import Commands, add_config, add_url
+
+EXAMPLES = (
+    "llmproxy explain --model gpt-4.1",
+    "llmproxy explain --model gpt-4.1 --tokens 20000 --caller search",
 )
-from llmproxy.batteries.config_file import FILE_NAMES, default_file, load_config
-from llmproxy.batteries.parameters import with_edits
-from llmproxy.batteries.price_list import with_list_prices
-from llmproxy.batteries.strategies import ALL_STRATEGIES
-from llmproxy.batteries.translation import with_translators
-from llmproxy.providers import endpoints_of
-from llmproxy.runtime import pool_of
-from llmproxy.tools.admin_client import AdminApiError, ask, find_address
-from llmproxy.tools.as_caller import pool_for
-
-TIMEOUT_S = 5
 
 
-def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
-    """Print the explanation, and return the exit status: 1 = an API error, or no such model.
-
-    Raises ConfigError.
-    """
-    try:
-        found, source = _explanation(options, environ)
-    except AdminApiError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    print("\n".join([*lines_of(found), source]))  # noqa: T201
-    return 0
-
-
-def _explanation(
-    options: argparse.Namespace, environ: Mapping[str, str]
-) -> tuple[Explanation, str]:
-    address = find_address(options.url, options.file, environ)
-    asked_for = {"model": options.model, "tokens": options.tokens}
-    if options.caller is not None:
-        asked_for["caller"] = options.caller
-    query = urlencode(asked_for)
-    try:
-        answer = ask(address, f"/admin/explain?{query}", timeout_s=TIMEOUT_S)
-        return Explanation.model_validate(answer), f"according to the proxy at {address.url}"
-    except AdminApiError as error:
-        if error.reached or options.url is not None:
-            raise
-        asked = f"{address.url}: {error.brief}"
-    config = load_config(options.file or default_file() or Path(FILE_NAMES[0]), environ)
-    endpoints = with_translators(config, with_edits(config, endpoints_of(config)))
-    endpoints = with_list_prices(config, endpoints)
-    pool = pool_of(config, endpoints=endpoints, strategies=ALL_STRATEGIES)
-    try:
-        names = pool_for(options.caller, config, pool)
-        found = explained_call(options.model, options.tokens, names, config)
-    except LookupError as error:
-        raise AdminApiError(str(error)) from error
-    return found, f"for a proxy that has just started; none answers at {asked}"
+def add_commands(commands: Commands) -> list[argparse.ArgumentParser]:
+    """Add the command; return its parser."""
+    explain: argparse.ArgumentParser = commands.add_parser(
+        "explain",
+        help="show where a call would go now, without sending it",
+        description="Show where a call would go now, without sending it, according to the running "
+        "proxy; if none is running, according to the config, for a proxy that has just started.",
+        examples=EXAMPLES,
+    )
+    add_config(explain, also_plain=True)
+    explain.add_argument("--model", required=True, help="the model that a client would name")
+    explain.add_argument(
+        "--tokens", type=_count, default=0, metavar="N", help="input tokens plus the output limit"
+    )
+    explain.add_argument(
+        "--caller", metavar="NAME", help="the caller: its aliases, and only its groups"
+    )
+    add_url(explain)
+    return [explain]
 
 
-def lines_of(found: Explanation) -> list[str]:
-    """Return an explanation as readable lines."""
-    tokens = f", {found.tokens:,} tokens" if found.tokens else ""
-    group = "" if found.group == found.model else f" (group {found.group})"
-    lines = [f"{found.model}{group}{tokens}: would {found.would}"]
-    width = max(len(candidate.endpoint) for tier in found.tiers for candidate in tier.endpoints)
-    for tier in found.tiers:
-        lines.append(f"  tier {tier.tier}")
-        for candidate in tier.endpoints:
-            lines.append(f"    {candidate.endpoint:{width}}  {_verdict(candidate)}")
-            if found.tokens:
-                lines.append(f"    {'':{width}}  {_cost(candidate)}")
-            if candidate.changes is not None:
-                lines.append(f"    {'':{width}}  {candidate.changes}")
-    if found.fallbacks:
-        lines.append(f"  then {', '.join(found.fallbacks)}")
-    return lines
+def run(options: argparse.Namespace) -> int:
+    """Print where the call would go. Raises ConfigError."""
+    from llmproxy.tools.explanation import run  # noqa: PLC0415 - slow to import
+
+    return run(options)
 
 
-def _verdict(candidate: Candidate) -> str:
-    if candidate.takes:
-        return f"takes {candidate.share:.0%} of the tier's calls"
-    return f"no: {candidate.why}"
-
-
-def _cost(candidate: Candidate) -> str:
-    if candidate.least_usd is None:
-        return "costs are not known: it has no price"
-    return f"costs ${candidate.least_usd} (all input) to ${candidate.most_usd} (all output)"
+def _count(text: str) -> int:
+    """Parse a number of tokens."""
+    if not text.isdecimal() or len(text) > 12:
+        raise argparse.ArgumentTypeError(f"expected a number of tokens, found {text!r}")
+    return int(text)

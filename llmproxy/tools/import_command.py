@@ -7,7 +7,9 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llmproxy.tools.command_parser import Commands
 
 if TYPE_CHECKING:
     from llmproxy.tools.importing.importer import Imported
@@ -19,13 +21,19 @@ standard output. The report, on standard error, names every key that was left ou
 something else, with its line and what to do. Status: 0, everything was carried over; 1, the config
 was written, but something was left out; 2, nothing was written."""
 
+EXAMPLES = (
+    "llmproxy import litellm_config.yaml --output llmproxy.yaml",
+    "llmproxy import bifrost.json --from bifrost --json",
+)
 
-def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
+
+def add_commands(commands: Commands) -> list[argparse.ArgumentParser]:
     """Add the command; return its parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "import",
-        help="write a config from LiteLLM's, agentgateway's, Portkey's or Bifrost's",
+        help="write a config from LiteLLM's, Portkey's and others'",
         description=ABOUT,
+        examples=EXAMPLES,
     )
     parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the other's config")
     parser.add_argument(

@@ -8,56 +8,76 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from llmproxy.tools.admin_client import AdminApiError, ProxyAddress, ask, find_address
+from llmproxy.tools.command_parser import Commands, add_running_proxy
 
 TIMEOUT_S = 30
 PAGE = 200
 LIMITS = ("rpm", "tpm", "concurrent")
 CHOICES = ("search", "team", "state")  # of a list
-Commands = Any  # what add_subparsers returns
+# of each command's help
+KEY_EXAMPLES = (
+    "llmproxy keys create --name search --team shop --budget 200/month",
+    "llmproxy keys list --state active",
+    "llmproxy keys rotate search --overlap 2h",
+    "llmproxy keys block search",
+)
+TEAM_EXAMPLES = (
+    "llmproxy teams create shop --owner ann@example.com --rpm 600",
+    "llmproxy teams change shop --budget 500/month",
+    "llmproxy teams list",
+)
 
 
 def add_commands(commands: Commands) -> list[argparse.ArgumentParser]:
     """Add both commands; return the parsers of their actions."""
-    keys = _actions(commands, "keys", "make, list, rotate or block the keys of clients")
-    teams = _actions(commands, "teams", "make, list or block teams of keys")
+    keys = _actions(
+        commands, "keys", "make, list, rotate or block the keys of clients", KEY_EXAMPLES
+    )
+    teams = _actions(commands, "teams", "make, list or block teams of keys", TEAM_EXAMPLES)
     actions = [
         *_add_creation(keys, "key"),
         *_add_creation(teams, "team"),
         *_add_others(keys, "KEY", "the key's id or name"),
         *_add_others(teams, "TEAM", "the team's name"),
     ]
-    rotate = keys.add_parser("rotate", help="replace a key; the one before stays valid for a while")
+    rotate = _action(keys, "rotate", "replace a key; the one before stays valid for a while")
     rotate.add_argument("name", metavar="KEY", help="the key's id or name")
     rotate.add_argument(
         "--overlap", default="24h", metavar="TIME", help="how long both are valid (default: 24h)"
     )
     for action in (*actions, rotate):
-        action.add_argument("--config", type=Path, metavar="FILE", help="the proxy's YAML file")
-        action.add_argument("--url", help="the address of the proxy (default: from its config)")
+        add_running_proxy(action)
         action.add_argument("--json", action="store_true", help="print the proxy's answer")
     return [*actions, rotate]
 
 
-def _actions(commands: Commands, name: str, text: str) -> Commands:
+def _actions(commands: Commands, name: str, text: str, examples: Sequence[str]) -> Commands:
     parser = commands.add_parser(
         name,
         help=text,
         description=f"{text.capitalize()}, in a running proxy. The admin key is taken from the "
         "config, or from the variable LLMPROXY_ADMIN_KEY.",
+        examples=examples,
     )
     parser.set_defaults(kind=name)
     return parser.add_subparsers(metavar="ACTION", required=True, dest="action")
 
 
+def _action(actions: Commands, name: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}."
+    )
+    return parser
+
+
 def _add_creation(actions: Commands, what: str) -> Iterator[argparse.ArgumentParser]:
     """Add `create` and `change`."""
-    create = actions.add_parser("create", help=f"make a {what}")
-    change = actions.add_parser("change", help=f"change a {what}: only what the options name")
+    create = _action(actions, "create", f"make a {what}")
+    change = _action(actions, "change", f"change a {what}: only what the options name")
     if what == "key":
         create.add_argument("--name", help="its name in logs and metrics (default: made up)")
     else:
@@ -86,7 +106,7 @@ def _add_creation(actions: Commands, what: str) -> Iterator[argparse.ArgumentPar
 
 
 def _add_others(actions: Commands, name: str, text: str) -> Iterator[argparse.ArgumentParser]:
-    listing = actions.add_parser("list", help="list them")
+    listing = _action(actions, "list", "list them")
     listing.add_argument("--search", metavar="TEXT", help="in name, owner, note and prefix")
     if name == "KEY":
         listing.add_argument("--team", help="only this team's")
@@ -98,7 +118,7 @@ def _add_others(actions: Commands, name: str, text: str) -> Iterator[argparse.Ar
         ("unblock", "put one back into use"),
         ("delete", "delete one; what it has spent stays"),
     ):
-        parser = actions.add_parser(action, help=what)
+        parser = _action(actions, action, what)
         parser.add_argument("name", metavar=name, help=text)
         yield parser
 

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from llmproxy.tools.admin_client import AdminApiError, ask, find_address, open_response
+from llmproxy.tools.command_parser import Commands, add_running_proxy
 
 TIMEOUT_S = 30
 PAGE = 1000
@@ -22,15 +22,21 @@ SHOWN_ROWS = 50
 WHERE = ("team", "key", "caller", "model", "group", "endpoint", "tag", "end_user")
 LABELS = ("tag", "end_user")  # a call has any number of them
 UNKNOWN = "unknown"
+EXAMPLES = (
+    "llmproxy spend --by model",
+    "llmproxy spend --by team,day --since 2026-10 --csv > october.csv",
+    "llmproxy spend --by key --team shop",
+)
 
 
-def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
-    """Add the command; return its parser. `commands`: what add_subparsers returned."""
+def add_commands(commands: Commands) -> list[argparse.ArgumentParser]:
+    """Add the command; return its parser."""
     spend: argparse.ArgumentParser = commands.add_parser(
         "spend",
         help="show what calls have cost",
         description="Show what calls have cost, according to a running proxy. The admin key is "
         "taken from the config, or from the variable LLMPROXY_ADMIN_KEY.",
+        examples=EXAMPLES,
     )
     spend.add_argument(
         "--by",
@@ -55,8 +61,7 @@ def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
     shape = spend.add_mutually_exclusive_group()
     shape.add_argument("--csv", action="store_true", help="print all rows as CSV")
     shape.add_argument("--json", action="store_true", help="print the proxy's answer")
-    spend.add_argument("--config", type=Path, metavar="FILE", help="the proxy's YAML file")
-    spend.add_argument("--url", help="the address of the proxy (default: from its config)")
+    add_running_proxy(spend)
     return [spend]
 
 

@@ -12,7 +12,7 @@ from tests.support.client import CHAT, ask
 from tests.support.process import command, running
 from tests.support.run import bounded
 
-SERVE = ("serve", "--port", "0")
+SERVE = ("serve", "--or-demo", "--port", "0")
 
 
 def printed_block(said, after):
@@ -26,6 +26,16 @@ def printed_block(said, after):
 async def run_python(text, folder):
     (folder / "pasted.py").write_text(text)
     return await command("pasted.py", cwd=folder, program=sys.executable)
+
+
+@bounded()
+async def test_answers_that_are_made_up_are_not_served_by_accident(tmp_path):
+    said = await command("serve", "--port", "0", cwd=tmp_path)
+
+    assert (said.status, said.stdout) == (2, "")
+    assert f"no llmproxy.yaml or llmproxy.yml in {tmp_path}" in said.stderr
+    assert "no API key in the environment" in said.stderr
+    assert "`llmproxy demo`" in said.stderr
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

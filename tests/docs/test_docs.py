@@ -8,7 +8,7 @@ from textwrap import indent
 import pytest
 
 from llmproxy.batteries.config_file import parse_config
-from llmproxy.cli import main
+from llmproxy.cli import main, parser
 from llmproxy.config import Timeouts
 from llmproxy.providers import endpoints_of
 from llmproxy.rules.headers import ACCOUNT, CREDENTIALS, HOP_BY_HOP
@@ -97,20 +97,15 @@ def command_lines():
 @pytest.mark.parametrize("line", command_lines(), ids=" ".join)
 def test_every_command_line_that_is_named_exists(line, capsys):
     _, command, *options = line
-    with pytest.raises(SystemExit) as ended:
-        main([*command.split(), "--help"])
-    assert ended.value.code == 0
+    assert main([*command.split(), "--help"]) == 0
     printed = capsys.readouterr().out
     for option in options:
         assert option in printed
 
 
-def test_every_command_is_documented(capsys):
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.M)
+def test_every_command_is_documented():
     named = {command.split()[0] for _, command, *_ in command_lines()}
-    assert named == set(commands)
+    assert named - {"help", "version"} == set(parser().commands())
 
 
 @pytest.mark.parametrize("name", NAMES)

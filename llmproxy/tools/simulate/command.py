@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from llmproxy.batteries.config_file import load_config
+from llmproxy.batteries.config_file import FILE_NAMES, load_config, served_file
 from llmproxy.batteries.strategies import ALL_STRATEGIES
 from llmproxy.config import Config
 from llmproxy.errors import ConfigError, Problem
@@ -34,14 +34,15 @@ def run(options: argparse.Namespace) -> int:
 
     Raises ConfigError for a mistake in the config, the model, the calls or `--group`.
     """
-    config = _config(options.config)
+    file = served_file(options.config, os.environ) or Path(FILE_NAMES[0])
+    config = _config(file)
     known = [
         (group, endpoint.name)
-        for group, endpoints in endpoints_of(config, file=str(options.config)).items()
+        for group, endpoints in endpoints_of(config, file=str(file)).items()
         for endpoint in endpoints
     ]
     model = Model() if options.model is None else load_model(options.model, known)
-    traffic = _traffic(options, _names(options, config))
+    traffic = _traffic(options, _names(options, config, file), file)
     conversing = any(arrival.conversation for arrival in traffic.arrivals)
     calls = len(traffic.arrivals) * (2 if conversing else 1)
     with progress("Simulating", calls) as work:
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
             results.cached_without_affinity = run_with(without_affinity(config)).cached_share
     print(as_json(results) if options.json else as_text(results))  # noqa: T201 - its output
     if options.plot is not None:
-        title = f"{options.config.name}: {results.calls:,} calls in {results.seconds:,.0f} s"
+        title = f"{file.name}: {results.calls:,} calls in {results.seconds:,.0f} s"
         options.plot.write_text(as_svg(results, title), encoding="utf-8")
     return 0
 
@@ -72,17 +73,17 @@ def _config(path: Path) -> Config:
     return load_config(path, environ)
 
 
-def _names(options: argparse.Namespace, config: Config) -> Pool:
+def _names(options: argparse.Namespace, config: Config, file: Path) -> Pool:
     """Return the groups by the names that the caller may use. Their state is not used."""
     pool = pool_of(config, strategies=dict.fromkeys(ALL_STRATEGIES, Strategy()))
     try:
         return pool_for(options.caller, config, pool)
     except LookupError as error:
-        problem = Problem(str(options.config), 0, f"--caller: {error}", "Name another one.")
+        problem = Problem(str(file), 0, f"--caller: {error}", "Name another one.")
         raise ConfigError([problem]) from error
 
 
-def _traffic(options: argparse.Namespace, names: Pool) -> Traffic:
+def _traffic(options: argparse.Namespace, names: Pool, file: Path) -> Traffic:
     if options.calls is not None:
         return read_calls(options.calls, names, options.tokens)
     groups = list(names.groups)
@@ -91,7 +92,7 @@ def _traffic(options: argparse.Namespace, names: Pool) -> Traffic:
         if group is None:
             found = f"--group: unknown model group {options.group!r}."
             remedy = f"Use one of: {', '.join(groups)}."
-            raise ConfigError([Problem(str(options.config), 0, found, remedy)])
+            raise ConfigError([Problem(str(file), 0, found, remedy)])
         groups = [group.name]
     steps = [RateStep(rate, seconds or options.seconds) for rate, seconds in options.rate]
     random = Random(f"{options.seed} traffic")  # noqa: S311 - repeatable, not secret

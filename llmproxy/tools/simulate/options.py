@@ -6,6 +6,8 @@ import argparse
 from math import isfinite
 from pathlib import Path
 
+from llmproxy.tools.command_parser import Commands, add_config
+
 DESCRIPTION = """\
 Try a config against modelled endpoints, with the proxy's own rules and a simulated clock. Nothing
 is sent, and no keys are needed. The report shows the share of each endpoint and tier, the 429s that
@@ -18,14 +20,22 @@ calls to replay: CSV with a header row, or JSON lines, with at_s, model_group, i
 output_tokens and optionally max_output_tokens; or the proxy's own access log (JSON)"""
 
 
-def add_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> argparse.ArgumentParser:
-    """Add `llmproxy simulate` to the commands."""
-    parser = commands.add_parser(
-        "simulate", help="try a config against modelled endpoints", description=DESCRIPTION
+EXAMPLES = (
+    "llmproxy simulate --rate 20",
+    "llmproxy simulate --rate 10x300,60x60 --tokens 2000:300 --plot picture.svg",
+    "llmproxy simulate --calls access.log --model model.yaml",
+)
+
+
+def add_commands(commands: Commands) -> list[argparse.ArgumentParser]:
+    """Add the command; return its parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "simulate",
+        help="try a config against modelled endpoints",
+        description=DESCRIPTION,
+        examples=EXAMPLES,
     )
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="the proxy's YAML file")
+    add_config(parser, also_plain=True)
     traffic = parser.add_mutually_exclusive_group(required=True)
     traffic.add_argument("--calls", type=Path, metavar="FILE", help=CALLS)
     traffic.add_argument(
@@ -64,7 +74,14 @@ def add_command(
     )
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="write a picture, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser
+    return [parser]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Simulate, and print the report. Raises ConfigError."""
+    from llmproxy.tools.simulate.command import run  # noqa: PLC0415 - slow to import
+
+    return run(options)
 
 
 def _steps(text: str) -> list[tuple[float, float | None]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from llmproxy.tools.command_parser import Commands, add_running_proxy
 
 DESCRIPTION = """\
 Watch a running proxy: its endpoints, its latest calls, its traffic. q or Ctrl+C quits. The
@@ -13,15 +14,29 @@ print the current state once, as plain text if the output is not a terminal; exi
 proxy is ok or degraded, 1 if it is down, draining or unreachable, 2 if it rejects the request"""
 
 
-def add_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> argparse.ArgumentParser:
-    """Add `llmproxy top` to the commands."""
-    parser = commands.add_parser(
-        "top", help="watch a running proxy in the terminal", description=DESCRIPTION
+EXAMPLES = (
+    "llmproxy top",
+    "llmproxy top --url https://llm.example.com --group gpt-4.1",
+    "llmproxy top --once",
+)
+
+
+def add_commands(commands: Commands) -> list[argparse.ArgumentParser]:
+    """Add the command; return its parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "top",
+        help="watch a running proxy in the terminal",
+        description=DESCRIPTION,
+        examples=EXAMPLES,
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the proxy's YAML file")
-    parser.add_argument("--url", help="the address of the proxy (default: from its config)")
+    add_running_proxy(parser)
     parser.add_argument("--group", metavar="NAME", help="show only this model group")
     parser.add_argument("--once", action="store_true", help=ONCE)
-    return parser
+    return [parser]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Watch. Raises ConfigError."""
+    from llmproxy.tools.top.command import run  # noqa: PLC0415 - rich is slow to import
+
+    return run(options)

@@ -173,7 +173,7 @@ def test_at_a_terminal_it_has_colours_and_its_width():
 @bounded()
 async def test_other_commands_do_not_load_rich(tmp_path):
     program = (
-        "import sys, llmproxy.cli, llmproxy.serving, llmproxy.tools.cache_command\n"
+        "import sys, llmproxy.cli, llmproxy.serving, llmproxy.tools.cache_statistics\n"
         "llmproxy.cli.main(['schema'])\n"
         "sys.exit('rich' in sys.modules)"
     )
