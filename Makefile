@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-deploy test-image image coverage mutants check check-types check-rules check-js format bench e2e lock docs site dist dist-check release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-deploy test-image manifests image coverage mutants check check-types check-rules check-js format bench e2e lock docs site dist dist-check release clean
 .DEFAULT_GOAL := run
 # Many images set it, and then every process would compile and pytest rewrite all files again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -48,6 +48,9 @@ test-agents: .venv/.dev  ## Codex itself, from npm, against what is translated f
 test-deploy: .venv/.dev .venv/.deploy  ## Dockerfile, compose file, chart, manifests and units, with their linters and schemas
 	@sh tools/deploy.sh
 	@$(BIN)/python -m pytest tests/deploy $(ARGS)
+
+manifests: .venv/.deploy  ## write ops/kubernetes from the chart in ops/helm
+	@$(BIN)/python tools/manifests.py
 
 test-image: .venv/.dev  ## replay the Dockerfile on a root file system of Debian, and serve in it; as root, some minutes
 	@sh tools/image_root.sh .venv/image
