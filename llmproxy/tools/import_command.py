@@ -18,8 +18,9 @@ KINDS = ("litellm", "agentgateway", "portkey", "bifrost")
 ABOUT = """\
 Write an LLMProxy config from LiteLLM's, agentgateway's, Portkey's or Bifrost's: to --output, or to
 standard output. The report, on standard error, names every key that was left out or now means
-something else, with its line and what to do. Status: 0, everything was carried over; 1, the config
-was written, but something was left out; 2, nothing was written."""
+something else, with its line and what to do. With --keys, FILE is the plain text of pg_dump of
+LiteLLM's database: its keys and teams are added to our store. Status: 0, everything was carried
+over; 1, it was written, but something was left out; 2, nothing was written."""
 
 EXAMPLES = (
     "llmproxy import litellm_config.yaml --output llmproxy.yaml",
@@ -42,11 +43,28 @@ def add_commands(commands: Commands) -> list[argparse.ArgumentParser]:
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the config there")
     parser.add_argument("--force", action="store_true", help="replace a file that exists")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "--keys",
+        type=Path,
+        metavar="DUMP",
+        help="a dump of LiteLLM's database: add its keys and teams to the store",
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="with --keys: our config, which names the store"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="with --keys: say what would be added"
+    )
     return [parser]
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
     """Import, and return the exit status. Raises ConfigError."""
+    if options.keys is not None:
+        if options.file is not None:
+            print("Name either a config or --keys DUMP.", file=sys.stderr)  # noqa: T201
+            return 2
+        return _import_keys(options, environ)
     from llmproxy.tools.importing.importer import import_file  # noqa: PLC0415 - `--help` needs none
 
     if options.file is None:
@@ -90,3 +108,43 @@ def _write(imported: Imported, output: Path | None) -> bool:
         print(f"{output}: cannot be written: {error.strerror}.", file=sys.stderr)  # noqa: T201
         return False
     return True
+
+
+def _import_keys(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    import asyncio  # noqa: PLC0415
+
+    from llmproxy.batteries.config_file import load_config, served_file  # noqa: PLC0415
+    from llmproxy.batteries.keys import OrderError  # noqa: PLC0415
+    from llmproxy.batteries.store import Database, StoreUnavailable, address_of  # noqa: PLC0415
+    from llmproxy.tools.importing.dump import DumpError  # noqa: PLC0415
+    from llmproxy.tools.importing.key_import import KeyReport, import_keys  # noqa: PLC0415
+
+    path = served_file(options.config, environ)
+    settings = None if path is None else load_config(path, environ).general_settings
+    url = None if settings is None else settings.database_url
+    address = address_of(None if url is None else url.get_secret_value(), environ)
+    if address is None:
+        print("There is no database: database_url is off.", file=sys.stderr)  # noqa: T201
+        return 2
+    taken = frozenset(() if settings is None else (caller.name for caller in settings.callers))
+
+    async def work() -> KeyReport:
+        database = Database(address, within_s=60)
+        try:
+            return await import_keys(options.keys, database, taken=taken, dry=options.dry_run)
+        finally:
+            await database.close()
+
+    try:
+        report = asyncio.run(work())
+    except (DumpError, UnicodeDecodeError) as error:
+        print(f"{options.keys}: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    except OSError as error:
+        print(f"{options.keys}: cannot be read: {error.strerror}.", file=sys.stderr)  # noqa: T201
+        return 2
+    except (OrderError, StoreUnavailable) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    print(report.as_json() if options.json else report.as_text())  # noqa: T201
+    return report.status

@@ -5,6 +5,7 @@ import pytest
 from llmproxy.batteries.callers import TeamRules
 from llmproxy.batteries.keys import KnownKeys
 from llmproxy.batteries.keys.key import Key, digest_of, new_secret
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.errors import ClientError, Overload
 
 NOW = 1_800_000_000.0
@@ -47,6 +48,35 @@ def test_a_valid_key_says_who_calls_and_is_noted_as_used():
 
 def test_a_credential_of_another_kind_is_nobodys_here():
     assert known().identity_of(b"sk-proj-of-a-vendor") is None
+
+
+def test_a_key_that_was_imported_from_another_gateway_is_known_by_its_digest():
+    keys = known()
+    keys.table.change({digest_of(b"sk-of-another-gateway"): Key(name="imported", key="key_2")})
+
+    assert keys.identity_of(b"sk-of-another-gateway").name == "imported"
+    assert keys.used == {"key_2": NOW}
+
+
+@pytest.mark.parametrize(
+    ("required", "read", "credential", "code"),
+    [
+        (True, False, b"sk-perhaps-imported", "keys_not_loaded"),
+        (True, True, b"sk-perhaps-imported", None),  # others may know it
+        (False, False, b"sk-of-a-vendor", None),
+        (True, False, b"eyJ-a-token", None),
+    ],
+)
+def test_a_key_that_may_be_imported_is_not_refused_before_all_keys_were_read(
+    required, read, credential, code
+):
+    keys = known(read=read)
+    keys.serve(FullSettings(keys_required=required))
+
+    if code is None:
+        assert keys.identity_of(credential) is None
+    else:
+        assert refusal(keys, credential) == (503, code)
 
 
 @pytest.mark.parametrize(

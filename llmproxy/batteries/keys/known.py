@@ -9,11 +9,14 @@ from llmproxy.batteries.callers import Identity, TeamRules, expired_key, unknown
 from llmproxy.batteries.keys.copy import CopyHead
 from llmproxy.batteries.keys.key import PREFIX_BYTES, Key, digest_of
 from llmproxy.batteries.keys.table import KeyTable, TablePart
+from llmproxy.batteries.settings import full
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError, Overload
 
 # A key may have been made elsewhere while the store could not be read for so long.
 STALE_S = 10.0
+# How the keys begin that `llmproxy import --keys` takes over. Tokens (JWT) never begin so.
+IMPORTED_PREFIX = b"sk-"
 RETRY_AFTER_S = 1.0
 
 
@@ -34,23 +37,26 @@ class KnownKeys:
         self.used: dict[str, float] = {}
         self.read_at: float | None = None
         self.copied = CopyHead()
+        self._required = False
         self._teams: dict[str, TeamRules] = {}
         self._wall = wall
         self._clock = clock
 
     def serve(self, settings: GeneralSettings) -> None:
-        """Keys are made at run time: no config changes them."""
+        """Keys are made at run time: a config only says whether every client needs one."""
+        self._required = full(settings).keys_are_required
 
     def identity_of(self, credential: bytes) -> Identity | None:
         """Return the key; None if the credential is none that we have made.
 
         Raises ClientError for one that is not valid, Overload if that cannot be told yet.
         """
-        if not credential.startswith(PREFIX_BYTES):
-            return None
         key = self.table.find(digest_of(credential))
         if key is None:
-            raise self._unknown()
+            is_ours = credential.startswith(PREFIX_BYTES)
+            if is_ours or (self._required and self._may_be_imported(credential)):
+                raise self._unknown()
+            return None
         now = self._wall()
         if key.blocked or (key.expires_at is not None and key.expires_at <= now):
             raise _invalid(key)
@@ -89,8 +95,15 @@ class KnownKeys:
         """Note that there may be keys that are not known yet."""
         self.in_use = True
 
+    def _is_current(self) -> bool:
+        return self.read_at is not None and self._clock() - self.read_at < STALE_S
+
+    def _may_be_imported(self, credential: bytes) -> bool:
+        """Say whether another gateway may have made a credential that is not known yet."""
+        return credential.startswith(IMPORTED_PREFIX) and not self._is_current()
+
     def _unknown(self) -> ClientError | Overload:
-        if self.read_at is not None and self._clock() - self.read_at < STALE_S:
+        if self._is_current():
             return unknown_key()
         since = "is being read" if self.read_at is None else "cannot be reached"
         error = Overload(

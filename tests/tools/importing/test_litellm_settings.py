@@ -121,7 +121,7 @@ def test_every_key_without_a_counterpart_is_reported_with_line_and_remedy():
         "router_settings.allowed_fails_policy": (57, "failures"),
         "litellm_settings.cache_params.supported_call_types": (67, "cache"),
         "litellm_settings.callbacks": (68, "langfuse"),
-        "general_settings.database_url": (74, "keys create"),
+        "general_settings.database_url": (74, "--keys"),
         "general_settings.store_model_in_db": (76, "database"),
         "general_settings.invented_by_nobody": (80, "documented"),
         "mcp_servers": (81, "MCP"),
