@@ -25,6 +25,7 @@ from typing import Any, Protocol, cast
 
 import httptools
 
+from llmproxy.aio.vanished import notice_vanished
 from llmproxy.aio.watchdog import Watchdog
 from llmproxy.calls import Outgoing
 from llmproxy.errors import GatewayError, Phase, TimedOut, UpstreamError, UpstreamFailed
@@ -38,6 +39,9 @@ READ_BUFFER = memoryview(bytearray(64 * 1024))
 # A kept connection that its origin has closed is lost as soon as the request crosses the closing on
 # the way: within a round trip. Later, the origin may have worked on the request.
 STALE_S = 0.15
+# Longer than a busy server of one's own leaves a request unread, and short enough that another
+# endpoint is asked before most clients give up.
+UNACKNOWLEDGED_S = 30
 # Up to this size, copying a body behind its head is cheaper than a second write.
 JOIN_BYTES = 64 * 1024
 
@@ -219,6 +223,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        notice_vanished(transport, unacknowledged_s=UNACKNOWLEDGED_S)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         return READ_BUFFER

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import socket
 import ssl
 from collections.abc import Callable
 from time import monotonic
@@ -16,8 +15,6 @@ from time import monotonic
 from llmproxy.errors import ConnectFailed, OutOfResources
 from llmproxy.protocols import ConnectionT, Resolver, Tunnel
 from llmproxy.rules.authority import authority
-
-TCP_KEEPALIVE_S = 60
 
 
 class OriginAddress:
@@ -98,7 +95,7 @@ class Dialer:
             hosts = await self._resolver.addresses(address.host, address.port)
         for host in hosts:
             try:
-                transport, connection = await loop.create_connection(
+                _, connection = await loop.create_connection(
                     protocol,
                     host,
                     address.port,
@@ -110,7 +107,6 @@ class Dialer:
             except OSError as error:
                 last = error
                 continue
-            _keep_alive(transport)
             return connection
         raise last or OSError("no address")
 
@@ -119,15 +115,6 @@ class Dialer:
             self._tls = ssl.create_default_context()
             self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
-
-
-def _keep_alive(transport: asyncio.BaseTransport) -> None:
-    sock = transport.get_extra_info("socket")
-    if sock is None:
-        return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, TCP_KEEPALIVE_S)
 
 
 def _os_complaint(error: OSError) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 from math import inf
 from typing import cast
@@ -20,11 +19,11 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
+from llmproxy.aio.vanished import notice_vanished
 from llmproxy.streams import STALLED_S
 
 # Bytes of frames that wait until a session begins. Above this, reading stops.
 HIGH_WATER_BYTES = 64 * 1024
-KEEPALIVE_S = 60  # as for connections to endpoints (upstream/dialer.py)
 
 logger = logging.getLogger("llmproxy.websockets")
 logger.setLevel(logging.WARNING)  # the package logs each connection that opens or closes
@@ -174,7 +173,7 @@ class Peer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with a connection."""
         self.transport = cast("asyncio.Transport", transport)
-        keep_alive(self.transport)
+        notice_vanished(self.transport)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes that have arrived."""
@@ -235,13 +234,3 @@ async def closed(peer: Peer, stuck_s: float) -> None:
             peer.abort()
         unread = left or -1
         await asyncio.wait((peer.lost,), timeout=stuck_s)
-
-
-def keep_alive(transport: asyncio.Transport) -> None:
-    """Notice that a silent peer has vanished: a session may be silent for long."""
-    known = transport.get_extra_info("socket")
-    if known is None or known.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    known.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        known.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
