@@ -92,7 +92,9 @@ def measured(wheel: Path, installer: str, python: str) -> str:
         answered = seconds_to_answer(installed.command, home, environ)
         version = output_of([python, "-c", "import platform; print(platform.python_version())"])
         packages = {path.name for path in installed.environment.rglob("*.dist-info")}
-        beside = [n for n in packages if not n.startswith(("llmproxy_gateway-", "pip-"))]
+        beside = [
+            n for n in packages if not n.startswith(("llmproxy_gateway-", "pip-", "setuptools-"))
+        ]
         size = size_of(installed.environment) / 1e6
         return (
             f"{installer:9}  {version.strip():7}  {took:9.1f}  {answered:8.2f}  {size:5.0f}"

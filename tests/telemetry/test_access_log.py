@@ -158,6 +158,18 @@ async def test_lines_are_written_soon_and_in_order():
 
 
 @bounded()
+async def test_a_call_that_ends_after_the_log_was_closed_is_written_too():
+    """A second Ctrl+C ends calls when all else is closed."""
+    written = Written()
+    log = log_to(written)
+    log.call_finished(FINISHED)
+    log.close()
+    log.call_finished(FINISHED)
+    await asyncio.sleep(0.3)  # a timer would have fired
+    assert len(written.lines) == 2
+
+
+@bounded()
 async def test_a_stuck_reader_delays_no_call_and_the_backlog_is_bounded():
     written = Written()
     written.may_write.clear()

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmproxy.batteries.admin.audit import AuditTrail
+from llmproxy.batteries.admin.made_late import made_late
 from llmproxy.batteries.admin.process_family import START_TOKEN
 from llmproxy.batteries.admin.sources import Sources
 from llmproxy.batteries.admin.stats.collector import SLOTS, StatsCollector, WorkerSlot
@@ -37,13 +39,9 @@ async def open_admin(
     """Sample statistics in the background, and yield the admin application.
 
     `slot`: where this worker publishes its statistics; None = there is only one process. `sources`:
-    what it reads and changes. `make`: makes the application instead of `make_admin`.
+    what it reads and changes. `make`: makes the application at once, instead of `make_admin` in a
+    thread.
     """
-    if make is None:
-        from llmproxy.batteries.admin.app import make_admin  # noqa: PLC0415 - FastAPI is slow to import
-
-        make = make_admin
-
     store, reloader = sources.store, sources.reloader
     if store is not None:
         recorders.recorder.losses["store"] = lambda: store.lost
@@ -53,4 +51,14 @@ async def open_admin(
         trail.note_reloads(reloader)
     sources = replace(sources, audit=trail)
     async with background(sampler.run), trail.written():
-        yield make(live, sampler, sources)
+        if make is not None:
+            yield make(live, sampler, sources)
+            return
+        async with made_late(partial(_make, live, sampler, sources)) as application:
+            yield application
+
+
+def _make(live: LiveConfig, sampler: Sampler, sources: Sources) -> ASGIApp:
+    from llmproxy.batteries.admin.app import make_admin  # noqa: PLC0415 - FastAPI is slow to import
+
+    return make_admin(live, sampler, sources)

@@ -27,18 +27,21 @@ class BatchWriter(Generic[T]):
         self._write = write
         self._every_s = every_s
         self._timer: asyncio.TimerHandle | None = None
-        self._writing = False
+        self._writing = self._closed = False
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     def schedule(self) -> None:
         """Write what is collected within `every_s`, or as soon as the thread is free."""
-        if self._timer is None:
+        if self._closed:  # a call that a second Ctrl+C ended, after everything else
+            self._write(self._take())
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._every_s, self._flush)
 
     def close(self) -> None:
         """Write what is left. Blocks."""
         if self._timer is not None:
             self._timer.cancel()
+        self._closed = True
         self.thread.submit(self._write_batch, self._take())
         self.thread.shutdown(wait=True)
 

@@ -1,0 +1,76 @@
+"""What a start imports: only what it uses. What is slow to import comes when it is needed."""
+
+import subprocess
+import sys
+
+import pytest
+
+# Modules that take long to import, most of them with all that they import in turn.
+HEAVY = {
+    *("alembic", "asyncio", "fastapi", "genai_prices", "http.client", "msgspec", "opentelemetry"),
+    *("prometheus_client", "pydantic", "redis", "rich", "sqlalchemy", "ssl", "starlette"),
+    *("uvicorn", "yaml"),
+}
+# What a process needs to serve its first call.
+TO_SERVE = {"asyncio", "http.client", "msgspec", "pydantic", "ssl", "uvicorn", "yaml"}
+SERVING = """
+import asyncio, sys
+from pathlib import Path
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.composition import installed
+from llmproxy.serving import open_app
+
+config = '''
+model_groups:
+  - model_group: m
+    models:
+      - params: {base_url: "http://127.0.0.1:1/v1", api_key: none}
+general_settings: {database_url: DATABASE}
+'''.replace("DATABASE", sys.argv[1])
+
+async def main():
+    opening = open_app(parse_config(config, {}, file="f"), environ={}, batteries=installed())
+    async with opening:
+        print(*sys.modules, sep="\\n")
+
+asyncio.run(main())
+"""
+
+
+def imported_by(*arguments):
+    """Return which of the heavy modules a run of Python has imported when it prints them."""
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
+    return HEAVY & set(done.stdout.split())
+
+
+def imported_for(command):
+    """Return which heavy modules a command has imported when it ends."""
+    script = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules, sep='\\n'));"
+        f"sys.argv = ['llmproxy', *{command!r}]; from llmproxy.cli import main; sys.exit(main())"
+    )
+    return imported_by("-c", script)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["--version"], ["keys", "create", "--help"], ["simulate", "--help"]],
+    ids=" ".join,
+)
+def test_help_imports_nothing_heavy(command):
+    assert imported_for(command) == set()
+
+
+def test_the_list_of_heavy_modules_is_found_where_they_are_imported():
+    assert imported_for(["schema"]) >= {"pydantic", "yaml"}
+
+
+def test_a_process_that_begins_to_serve_has_imported_what_a_call_needs():
+    assert imported_by("-c", SERVING, '"off"') <= TO_SERVE
+
+
+def test_with_a_store_it_has_not_made_tables_or_the_admin_application_yet(tmp_path):
+    imported = imported_by("-c", SERVING, str(tmp_path / "new.sqlite"))
+    assert imported <= {*TO_SERVE, "sqlalchemy"}, "a thread may have begun with SQLAlchemy"
