@@ -62,6 +62,10 @@ JOBS: dict[str, dict[str, tuple[str, str | None]]] = {
             "llmproxy.tools.import_command",
         ),
         "check": ("check a config file", "llmproxy.tools.check_command"),
+        "doctor": (
+            "find what is wrong with a config, its servers and endpoints",
+            "llmproxy.tools.doctor",
+        ),
         "simulate": ("try a config against modelled endpoints", "llmproxy.tools.simulate.options"),
         "schema": ("print the config's JSON Schema", "llmproxy.tools.schema_command"),
     },

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import doctor_reference
 import grafana
 import http_reference
 import litellm_keys_reference
@@ -23,6 +24,7 @@ METRICS = Path("docs/reference/metrics.md")
 HTTP = Path("docs/reference/http.md")
 TABLES = Path("docs/reference/database.md")
 LITELLM_KEYS = Path("docs/reference/litellm-keys.md")
+DOCTOR = Path("docs/reference/doctor.md")
 GRAFANA = Path("ops/grafana.json")
 SCHEMA = Path("docs/llmproxy.schema.json")
 EXAMPLE = Path("llmproxy.example.yaml")
@@ -206,6 +208,7 @@ def pages(root: Path) -> dict[Path, str]:
         METRICS: metrics(),
         HTTP: http_reference.page(),
         TABLES: tables_reference.page(),
+        DOCTOR: doctor_reference.page(),
         LITELLM_KEYS: litellm_keys_reference.page(),
         GRAFANA: grafana.text(),
         SCHEMA: json.dumps(schema, indent=2, ensure_ascii=False) + "\n",

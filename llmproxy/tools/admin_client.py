@@ -66,7 +66,7 @@ def find_address(
     config = None
     if file is not None or url is None or KEY_VARIABLE not in environ:
         config = _config(file, environ)
-    found = ProxyAddress((url or _url_of(config)).rstrip("/"), _key(config, environ))
+    found = ProxyAddress((url or url_of(config)).rstrip("/"), _key(config, environ))
     if not found.url.startswith(("http://", "https://", f"{UNIX}/")):
         raise AdminApiError(
             f"Expected --url http://host:port, found {url!r}; a UNIX socket is unix:/path.",
@@ -171,7 +171,8 @@ def _config(file: Path | None, environ: Mapping[str, str]) -> Config | None:
     return None if file is None else load_config(file, environ)
 
 
-def _url_of(config: Config | None) -> str:
+def url_of(config: Config | None) -> str:
+    """Return where a proxy with this config listens, as programs of its machine reach it."""
     if config is None:
         return DEFAULT_URL
     settings = config.general_settings

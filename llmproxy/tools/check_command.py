@@ -10,6 +10,7 @@ EXAMPLES = (
     "llmproxy check",
     "llmproxy check --config /etc/llmproxy.yaml",
     "llmproxy check --show",
+    "llmproxy check --live",
 )
 
 
@@ -26,6 +27,11 @@ def add_commands(commands: Commands) -> list[argparse.ArgumentParser]:
         "--show", action="store_true", help="print the effective config, secrets masked"
     )
     check.add_argument("--json", action="store_true", help="print every error as JSON, for editors")
+    check.add_argument(
+        "--live",
+        action="store_true",
+        help="also ask each endpoint, by a small call, whether key and model are right",
+    )
     return [check]
 
 

@@ -40,6 +40,10 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
         print(note)  # noqa: T201
     for doubt in doubts:
         print(doubt, file=sys.stderr)  # noqa: T201
+    if options.live:
+        from llmproxy.tools.doctor.command import check_live  # noqa: PLC0415 - slow to import
+
+        return check_live(config, environ)
     return 0
 
 

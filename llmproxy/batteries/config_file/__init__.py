@@ -10,6 +10,7 @@ from llmproxy.batteries.config_file.document import Document, read_document
 from llmproxy.batteries.config_file.environment import config_from_environment
 from llmproxy.batteries.config_file.excerpts import with_excerpts
 from llmproxy.batteries.config_file.file import ConfigFile
+from llmproxy.batteries.config_file.hiding import holds_secret
 from llmproxy.batteries.config_file.loading import (
     FILE_NAMES,
     default_file,
@@ -25,6 +26,7 @@ __all__ = [
     "Document",
     "config_from_environment",
     "default_file",
+    "holds_secret",
     "json_schema",
     "load_config",
     "masked",

@@ -45,6 +45,31 @@ def hidden_parts(text: str) -> list[Hidden]:
     return hidden
 
 
+def holds_secret(text: str) -> bool:
+    """Return whether a config that can be parsed holds a secret itself, instead of a reference."""
+    root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return root is not None and any(
+        _is_literal_secret(path, node.value) for node, path in _with_paths(root, ())
+    )
+
+
+def _is_literal_secret(path: Path, text: str) -> bool:
+    if not is_secret(path) or "${" in text or "os.environ/" in text or not text:
+        return False
+    return path[-1] != "key_sha256" and ("://" not in text or "@" in text)
+
+
+def _with_paths(node: yaml.Node, path: Path) -> Iterator[tuple[yaml.ScalarNode, Path]]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node, path
+        return
+    for index, item in enumerate(node.value):
+        if isinstance(item, tuple):
+            yield from _with_paths(item[1], (*path, str(item[0].value)))
+        else:
+            yield from _with_paths(item, (*path, index))
+
+
 def _nodes(text: str) -> list[tuple[yaml.ScalarNode, bool]] | None:
     """Return the scalars of a text, and whether each is hidden; None if it cannot be parsed."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -1,6 +1,6 @@
 """Health checks: ask endpoints that failed and get no calls whether they are back.
 
-Other packages call `open_health_checks`.
+Other packages call `open_health_checks`; `llmproxy doctor` asks one endpoint by `look_at`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from llmproxy.batteries.background import background
 from llmproxy.batteries.health_checks.checker import HealthChecks, Pace
+from llmproxy.batteries.health_checks.request import look_at
 
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig
 
-__all__ = ["Pace", "open_health_checks"]
+__all__ = ["Pace", "look_at", "open_health_checks"]
 
 
 @asynccontextmanager

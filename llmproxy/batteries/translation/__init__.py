@@ -6,5 +6,6 @@ put these into an attempt. See docs/decisions/047.
 """
 
 from llmproxy.batteries.translation.endpoints import notes_of, with_translators
+from llmproxy.batteries.translation.speaking import spoken_by
 
-__all__ = ["notes_of", "with_translators"]
+__all__ = ["notes_of", "spoken_by", "with_translators"]

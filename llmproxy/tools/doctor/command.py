@@ -1,0 +1,185 @@
+"""Runs `llmproxy doctor`, and the live part of `llmproxy check`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from llmproxy.batteries.price_list import with_list_prices
+from llmproxy.batteries.settings import FullConfig
+from llmproxy.composition import config_to_serve
+from llmproxy.providers import endpoints_of
+from llmproxy.tools.admin_client import DEFAULT_URL, AdminApiError, ProxyAddress, ask, url_of
+from llmproxy.tools.doctor.beside import opened
+from llmproxy.tools.doctor.examination import (
+    Examined,
+    Trial,
+    cost_of,
+    endpoints_to_examine,
+    examine,
+)
+from llmproxy.tools.doctor.findings import DoctorFinding
+from llmproxy.tools.doctor.machine import machine_findings
+from llmproxy.tools.doctor.report import as_json, as_text, exit_status, sorted_findings
+from llmproxy.tools.doctor.servers import database_findings, redis_findings
+from llmproxy.tools.doctor.settings_checks import config_findings
+from llmproxy.tools.doctor.through import (
+    KEY_VARIABLE,
+    RunningProxy,
+    compare_beside,
+    compare_running,
+)
+from llmproxy.tools.progress import progress
+
+HEALTH_S = 2.0
+WIDTH = 110
+
+
+class DoctorOptions(msgspec.Struct, frozen=True):
+    """What is asked for. `url`: of the running proxy; None = as in the config."""
+
+    live: bool
+    model: str | None = None
+    url: str | None = None
+    timeout_s: float = 30.0
+    slow_s: float = 5.0
+    workers: int | None = None
+    streams: bool = True
+    compares: bool = True
+
+
+class Diagnosis(msgspec.Struct):
+    """All that was found, the worst first."""
+
+    findings: list[DoctorFinding]
+    endpoints: list[Examined]
+    notes: list[str]
+
+
+def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
+    """Examine a config, print what was found, and return the exit status. Raises ConfigError."""
+    config, file = config_to_serve(options.config, environ)
+    if config is None:
+        print(  # noqa: T201
+            "There is no config and no key in the environment: nothing to examine. Name a config "
+            "with --config.",
+            file=sys.stderr,
+        )
+        return 2
+    wanted = DoctorOptions(
+        live=options.live,
+        model=options.model,
+        url=options.url,
+        timeout_s=options.timeout,
+        slow_s=options.slow,
+        workers=options.workers,
+    )
+    path = None if file is None else file.path
+    diagnosis = asyncio.run(diagnose(config, path, environ, wanted, say=_say))
+    print(_report(diagnosis, as_data=options.json))  # noqa: T201
+    return exit_status(diagnosis.findings)
+
+
+def check_live(config: FullConfig, environ: Mapping[str, str]) -> int:
+    """Ask each endpoint once whether it takes its key and knows its model; print the answers."""
+    wanted = DoctorOptions(live=True, streams=False, compares=False)
+    endpoints, notes = asyncio.run(_live(config, environ, wanted, say=_say))
+    findings = sorted_findings(finding for e in endpoints for finding in e.findings)
+    print(_report(Diagnosis(findings, endpoints, notes), as_data=False))  # noqa: T201
+    return exit_status(findings)
+
+
+async def diagnose(
+    config: FullConfig,
+    file: Path | None,
+    environ: Mapping[str, str],
+    wanted: DoctorOptions,
+    *,
+    say: Callable[[str], None],
+) -> Diagnosis:
+    """Return what is wrong with a config and all that it needs. Raises ConfigError."""
+    settings = config.general_settings
+    findings = [
+        *config_findings(config, with_list_prices(config, endpoints_of(config))),
+        *machine_findings(config, file, environ, workers=wanted.workers),
+        *await redis_findings(settings),
+        *await database_findings(settings, environ),
+    ]
+    endpoints: list[Examined] = []
+    notes = ["No endpoint was asked: --live does that."]
+    if wanted.live:
+        endpoints, notes = await _live(config, environ, wanted, say=say)
+        findings += [finding for examined in endpoints for finding in examined.findings]
+    return Diagnosis(sorted_findings(findings), endpoints, notes)
+
+
+async def _live(
+    config: FullConfig,
+    environ: Mapping[str, str],
+    wanted: DoctorOptions,
+    *,
+    say: Callable[[str], None],
+) -> tuple[list[Examined], list[str]]:
+    """Ask the endpoints, and once more through a proxy."""
+    async with opened(config, environ) as resources:
+        endpoints = endpoints_to_examine(config, resources.endpoints, model=wanted.model)
+        calls = (1 + wanted.streams) * (1 + wanted.compares)
+        number, tokens = cost_of(endpoints, calls=calls)
+        say(f"--live sends at most {number} small calls, about {tokens:,} tokens in all.")
+        client = resources.attempts.client
+        asked = sum(examined.same_as is None for examined in endpoints)
+        with progress("Asking endpoints", total=asked) as bar:
+            trial = Trial(client, wanted.timeout_s, wanted.slow_s, wanted.streams, bar.advance)
+            await examine(endpoints, trial)
+        answered = [e for e in endpoints if e.answers and not e.is_faulty]
+        if not wanted.compares or not answered:
+            return endpoints, []
+        running = await asyncio.to_thread(_running, config, environ, wanted.url)
+        with progress("Comparing with the same calls through the proxy") as bar:
+            trial = replace(trial, advance=bar.advance)
+            if running is None:
+                await compare_beside(config, answered, trial, environ)
+                return endpoints, ["Compared with the same calls through a proxy started for that."]
+            groups = await compare_running(running, answered, trial)
+        return endpoints, [f"Compared through the proxy at {running.url}: {', '.join(groups)}."]
+
+
+def _running(
+    config: FullConfig, environ: Mapping[str, str], url: str | None
+) -> RunningProxy | None:
+    """Return the proxy that runs; None if there is none, or no key to call it with."""
+    address = (url or url_of(config) or DEFAULT_URL).rstrip("/")
+    if not address.startswith("http"):  # the client of endpoints knows no UNIX sockets
+        return None
+    try:
+        ask(ProxyAddress(address, None), "/livez", timeout_s=HEALTH_S)
+    except AdminApiError:
+        return None
+    settings = config.general_settings
+    if key := environ.get(KEY_VARIABLE):
+        return RunningProxy(address, key)
+    keys = [caller.key for caller in settings.callers if caller.key and not caller.groups]
+    if keys and keys[0] is not None:
+        return RunningProxy(address, keys[0].get_secret_value())
+    return None if settings.keys_are_required else RunningProxy(address, None)
+
+
+def _report(diagnosis: Diagnosis, *, as_data: bool) -> str:
+    findings, endpoints, notes = diagnosis.findings, diagnosis.endpoints, diagnosis.notes
+    if as_data:
+        return as_json(findings, endpoints, notes)
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    width = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
+    return as_text(findings, endpoints, notes, width=width, colour=colour)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201

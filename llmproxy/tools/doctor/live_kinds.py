@@ -1,0 +1,195 @@
+"""What `llmproxy doctor --live` finds at endpoints: each with its cause and its remedy."""
+
+from __future__ import annotations
+
+from llmproxy.tools.doctor.kinds import FAULT, NOTE, WARNING, FindingKind
+
+LIVE_KINDS = (
+    # ---- an endpoint: reaching it
+    FindingKind(
+        "name_not_found",
+        FAULT,
+        "the name {host} does not resolve: {why}.",
+        "Check the host in base_url, and this machine's DNS (getent hosts {host}).",
+    ),
+    FindingKind(
+        "port_refused",
+        FAULT,
+        "{address} refuses connections: nothing listens there.",
+        "Start the server, or correct host and port of base_url.",
+    ),
+    FindingKind(
+        "port_silent",
+        FAULT,
+        "{address} does not answer: no connection in {seconds:g} s.",
+        "Let the firewall pass TCP to it; behind a proxy, set HTTPS_PROXY.",
+    ),
+    FindingKind(
+        "not_connected",
+        FAULT,
+        "no connection: {why}.",
+        "Check network, routes and HTTPS_PROXY of this machine.",
+    ),
+    FindingKind(
+        "certificate_untrusted",
+        FAULT,
+        "nobody that this machine trusts has signed its certificate: {why}.",
+        "Add its authority to the trusted ones (SSL_CERT_FILE=/path/ca.pem). If a firewall "
+        "inspects TLS, that is the firewall's authority.",
+    ),
+    FindingKind(
+        "certificate_expired",
+        FAULT,
+        "its certificate has expired, or is not valid yet: {why}.",
+        "Let its operator renew it; if several endpoints have this, check this machine's clock.",
+    ),
+    FindingKind(
+        "certificate_of_another_name",
+        FAULT,
+        "its certificate is for another name than {host}.",
+        "Write the name of the certificate in base_url; an IP address needs one that contains it.",
+    ),
+    FindingKind(
+        "tls_failed",
+        FAULT,
+        "TLS fails: {why}.",
+        "Is it an https port? Write http:// in base_url if the server speaks no TLS.",
+    ),
+    FindingKind(
+        "certificate_ends_soon",
+        WARNING,
+        "its certificate ends in {days:.0f} days.",
+        "Let its operator renew it.",
+    ),
+    # ---- an endpoint: what it answers
+    FindingKind(
+        "no_credential",
+        NOTE,
+        "it has no key of its own: clients send theirs, and doctor has none to try.",
+        "Nothing, if that is meant; else add params.api_key: os.environ/NAME.",
+    ),
+    FindingKind(
+        "no_model",
+        NOTE,
+        "it takes whatever model clients name, so doctor has none to try.",
+        "Name one: --model NAME.",
+    ),
+    FindingKind(
+        "no_token",
+        FAULT,
+        "no token for it can be had: {why}",
+        "Check the identity (azure_ad_token_provider, credentials) that this machine has.",
+    ),
+    FindingKind(
+        "credential_rejected",
+        FAULT,
+        "it rejects the key: {why}",
+        "Put a valid key of this account and region into the variable that api_key names, and "
+        "restart or reload.",
+    ),
+    FindingKind(
+        "quota_exhausted",
+        FAULT,
+        "the account has no money or quota left: {why}",
+        "Pay, or raise the quota at the vendor.",
+    ),
+    FindingKind(
+        "model_not_found",
+        FAULT,
+        "it does not know {model}: {why}",
+        "Correct `model` of the endpoint (at Azure: the deployment's name), or deploy it.",
+    ),
+    FindingKind(
+        "throttled",
+        WARNING,
+        "it refuses the call because of a limit: {why}",
+        "Try again later; if it goes on, raise the limit at the vendor or set limits here.",
+    ),
+    FindingKind(
+        "call_failed",
+        FAULT,
+        "the call fails: {why}",
+        "See what the vendor says; its status page tells of outages.",
+    ),
+    FindingKind(
+        "no_answer",
+        FAULT,
+        "connected, but silent: no answer in {seconds:g} s.",
+        "Is the model loading, or the server stuck? If answers may take so long, use --timeout.",
+    ),
+    FindingKind(
+        "wrong_dialect",
+        FAULT,
+        "it answers with status 200, but not as the {dialect} API does: {why}.",
+        "Check that base_url leads to the API (it often ends in /v1), and provider and speaks.",
+    ),
+    FindingKind(
+        "broken_encoding",
+        FAULT,
+        "its answer says content-encoding: {encoding}, and cannot be decoded.",
+        "Look at the server or proxy that compresses in front of it; switch compression off there.",
+    ),
+    FindingKind(
+        "stream_broken",
+        FAULT,
+        "its stream ends before it is complete: {why}.",
+        "Look for a proxy or load balancer between that cuts long answers (its idle timeout).",
+    ),
+    FindingKind(
+        "stream_buffered",
+        WARNING,
+        "its stream comes in one piece: {events} events within {ms:.0f} ms, after {wait:.1f} s.",
+        "Something between collects the stream: switch off buffering there (nginx: "
+        "proxy_buffering off).",
+    ),
+    FindingKind(
+        "slow_first_byte",
+        WARNING,
+        "the first byte of a small answer takes {seconds:.1f} s.",
+        "Prefer another endpoint (tier, weight, strategy: latency), or set params.timeout.",
+    ),
+    FindingKind(
+        "no_limit_headers",
+        NOTE,
+        "its answers do not say what is left of its limits: they are learned from 429s only.",
+        "Write limits: {{rpm: ..., tpm: ...}} at the endpoint, if you know them.",
+    ),
+    FindingKind(
+        "clock_off",
+        FAULT,
+        "this machine's clock differs by {minutes:.0f} minutes from the Date of its answers.",
+        "Synchronise the clock (timedatectl set-ntp true): tokens and signatures are refused else.",
+    ),
+    # ---- the same call, direct and through the proxy
+    FindingKind(
+        "proxy_changes_status",
+        FAULT,
+        "{what}: status {direct} directly, {through} through the proxy.",
+        "The access log says what happened to the call; look for its x-llmproxy-request-id.",
+    ),
+    FindingKind(
+        "proxy_changes_headers",
+        WARNING,
+        "{what}: headers differ through the proxy: {difference}.",
+        "Look at what stands between client and proxy; of the proxy itself, report it as a defect.",
+    ),
+    FindingKind(
+        "proxy_changes_answer",
+        FAULT,
+        "{what}: the answer has another form through the proxy: {difference}.",
+        "Look at parameters that the endpoint's entry changes; else report it as a defect.",
+    ),
+    FindingKind(
+        "proxy_buffers",
+        WARNING,
+        "the stream comes in pieces directly, and in one piece through the proxy at {url}.",
+        "Something in front of the proxy collects streams: switch off buffering there (nginx: "
+        "proxy_buffering off).",
+    ),
+    FindingKind(
+        "proxy_fails",
+        FAULT,
+        "{what}: answered directly, but not through the proxy: {why}",
+        "Does the key given (LLMPROXY_API_KEY) belong to a caller who may use the group?",
+    ),
+)
