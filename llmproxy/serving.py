@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import Any
 
-from llmproxy.app import App, Upgrade
+from llmproxy.app import App, Habits, Upgrade
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listeners
@@ -41,6 +41,7 @@ class Batteries(RuntimeBatteries):
     telemetry: TelemetryOpener | None = None
     web_pages: WebPages | None = None
     websockets: Upgrade | None = None
+    litellm_habits: Habits | None = None
     open_admin: Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None = None
     reload: Callable[[LiveConfig], AbstractAsyncContextManager[None]] | None = None
     health_checks: HealthCheckOpener | None = None
@@ -177,5 +178,5 @@ async def open_app(
         if batteries.open_admin is not None:
             admin = await stack.enter_async_context(batteries.open_admin(live, telemetry))
         trace_of = None if telemetry is None else telemetry.trace_of
-        pages, upgrade = batteries.web_pages, batteries.websockets
-        yield App(live, admin, web_pages=pages, trace_of=trace_of, upgrade=upgrade)
+        pages, upgrade, habits = batteries.web_pages, batteries.websockets, batteries.litellm_habits
+        yield App(live, admin, web_pages=pages, trace_of=trace_of, upgrade=upgrade, habits=habits)

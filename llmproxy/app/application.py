@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from time import monotonic, time
 
 from llmproxy.app.local import (
@@ -19,6 +19,7 @@ from llmproxy.app.local import (
 )
 from llmproxy.app.rendering import send_error
 from llmproxy.calls import Headers, Request, TraceContext
+from llmproxy.config import GeneralSettings
 from llmproxy.errors import (
     SHUTTING_DOWN,
     Blame,
@@ -50,6 +51,10 @@ CONTROL_PATHS = frozenset(
 
 # Serves a request to speak another protocol, or raises a GatewayError.
 Upgrade = Callable[[Request, Runtime, Client, CallRecord], Awaitable[None]]
+# Returns a request of another gateway's client as ours has it, and the client to answer through.
+Adapt = Callable[[Request, Client, CallRecord], tuple[Request, Client]]
+# What settings ask for: an Adapt, and more CONTROL_PATHS, those below /v1/ whole.
+Habits = Callable[[GeneralSettings], tuple[Adapt | None, Collection[bytes]]]
 
 
 class App:
@@ -57,7 +62,7 @@ class App:
 
     `admin`: serves the operator's paths; None = not installed. `web_pages`: None = browsers are not
     served. `trace_of`: finds a call's place in a trace from its headers; None = calls are not
-    traced. `upgrade`: serves WebSockets; None = not installed.
+    traced. `upgrade`: serves WebSockets; None = not installed. `habits`: another gateway's.
     """
 
     def __init__(
@@ -68,12 +73,14 @@ class App:
         web_pages: WebPages | None = None,
         trace_of: Callable[[Headers], TraceContext | None] | None = None,
         upgrade: Upgrade | None = None,
+        habits: Habits | None = None,
     ) -> None:
         self.live = live
         self._admin = admin or no_admin
         self._web_pages = web_pages
         self._trace_of = trace_of
         self._upgrade = upgrade
+        self._habits = habits or (lambda _: (None, ()))
         self._started_at = int(time())
         self._adopt_settings()
         live.on_change.append(self._adopt_settings)
@@ -86,6 +93,8 @@ class App:
         self.max_header_bytes = settings.max_header_bytes
         if self._web_pages is not None:
             self._web_pages.adopt(settings)
+        self._adapt, more = self._habits(settings)
+        self._control_paths = CONTROL_PATHS.union(more)
 
     def listens_at(self, addresses: Iterable[str]) -> None:
         """Note the addresses that the server listens at, before the first request."""
@@ -95,8 +104,8 @@ class App:
     def is_control_path(self, path: bytes) -> bool:
         """Return whether a path belongs to the admin application."""
         if path.startswith(b"/v1/"):
-            return False
-        return path.lstrip(b"/").partition(b"/")[0] in CONTROL_PATHS
+            return path in self._control_paths
+        return path.lstrip(b"/").partition(b"/")[0] in self._control_paths
 
     async def serve(
         self, request: Request, client: Client, refusal: ClientError | None = None
@@ -122,6 +131,8 @@ class App:
                     raise refusal
                 await self._upgrade(request, runtime, client, record)
                 return
+            if self._adapt is not None:
+                request, client = self._adapt(request, client, record)
             local = (
                 self._identified(request, runtime, record)
                 if preflight is None

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llmproxy.app import Upgrade
+from llmproxy.app import Habits, Upgrade
 from llmproxy.composition.packages import has, needs
 from llmproxy.composition.store import StoreParts, store_parts
 from llmproxy.config import Config, GeneralSettings
@@ -51,15 +51,14 @@ from llmproxy.runtime import LiveConfig
 from llmproxy.serving import Batteries, FrontOpener, HealthCheckOpener
 
 if TYPE_CHECKING:
-    from llmproxy.batteries.admin import WorkerSlot
+    from fastapi import APIRouter
+
+    from llmproxy.batteries.admin import Sources, WorkerSlot
     from llmproxy.batteries.reload import Reloader
 
 
 def installed(
-    *,
-    log_to: int | None = None,
-    slot: WorkerSlot | None = None,
-    reloader: Reloader | None = None,
+    *, log_to: int | None = None, slot: WorkerSlot | None = None, reloader: Reloader | None = None
 ) -> Batteries:
     """Return the batteries of one process. Each call makes new ones, with state of their own.
 
@@ -99,6 +98,7 @@ def installed(
         telemetry=_telemetry(log_to, slot),
         web_pages=_web_pages(),
         websockets=_websockets(),
+        litellm_habits=_litellm_habits(),
         open_admin=_opening_of_admin(slot, reloader, beside),
         acquire=None if reloader is None else reloader.shared.acquire,
         reload=None if reloader is None else reloader.serve,
@@ -268,6 +268,20 @@ def _websockets() -> Upgrade:
     return WebSockets()
 
 
+@needs("litellm_habits", "parameters")  # members are taken out of bodies as endpoints' edits do it
+def _litellm_habits() -> Habits:
+    from llmproxy.batteries.litellm_habits import litellm_habits  # noqa: PLC0415
+
+    return litellm_habits
+
+
+@needs("litellm_habits", "parameters")
+def _litellm_routes() -> Callable[[LiveConfig, Sources], APIRouter]:
+    from llmproxy.batteries.litellm_habits import litellm_routes  # noqa: PLC0415
+
+    return litellm_routes
+
+
 @needs("callers")
 def _labels() -> Callable[[GeneralSettings], ReadLabels | None]:
     from llmproxy.batteries.callers import LabelReader  # noqa: PLC0415
@@ -347,5 +361,6 @@ def _opening_of_admin(
         store=beside.store,
         budgets=beside.budgets,
         oidc=beside.oidc,
+        habits=_litellm_routes(),
     )
     return partial(open_admin, slot=slot, sources=sources)

@@ -2,7 +2,6 @@
 
 import pytest
 import yaml
-from starlette.routing import Route
 
 from llmproxy.batteries.admin.process_family import START_TOKEN
 from llmproxy.batteries.config_file import parse_config
@@ -13,11 +12,14 @@ from tests.support.client import CHAT, ask
 from tests.support.groups import endpoint
 from tests.support.people import ADMIN_KEY, OPERATORS, PEOPLE
 from tests.support.proxy import config_for, serve_proxy
+from tests.support.routes import app_of, ours, routes_of
 from tests.support.run import bounded
 from tests.support.spending import proxy_with_teams, until_counted
 from tests.support.vendor import GOOD, scripted
 
 REMEDY = "Ask an admin to do it, or for that role."
+
+LITELLM_PROBES = ("liveliness", "liveness", "readiness")
 
 # These need no role: what they show is no secret, or they are how one gets a role.
 OPEN = {
@@ -29,6 +31,7 @@ OPEN = {
     ("POST", "/admin/login"),
     ("POST", "/admin/logout"),
     *(("GET", f"/admin/sign_in{rest}") for rest in ("", "/callback")),
+    *((way, f"/health/{name}") for way in ("GET", "HEAD") for name in LITELLM_PROBES),
 }
 # A team's member reads these, and sees what is of the team.
 FOR_TEAMS = {
@@ -63,24 +66,6 @@ ALLOWED = {
 }
 
 
-def routes_of(routes, prefix=""):
-    """Every method and path, also of routers within routers."""
-    found = set()
-    for route in routes:
-        if isinstance(route, Route):
-            found |= {(method, prefix + route.path) for method in route.methods}
-        elif hasattr(route, "original_router"):
-            inner = prefix + route.include_context.prefix
-            found |= routes_of(route.original_router.routes, inner)
-    return found
-
-
-async def app_of(proxy):
-    """The admin application of a proxy, as soon as it was made."""
-    await get_json(proxy, "/admin/session")
-    return proxy.app._admin._app
-
-
 def with_operators(vendor, **settings):
     people = {"admin_key": ADMIN_KEY, "operators": OPERATORS}
     return config_for(endpoint(vendor, "only"), **people, **settings)
@@ -89,7 +74,7 @@ def with_operators(vendor, **settings):
 @bounded()
 async def test_every_route_has_a_role_and_lets_nobody_else_through():
     async with scripted(GOOD) as vendor, serve_proxy(with_operators(vendor)) as proxy:
-        every = routes_of((await app_of(proxy)).routes)
+        every = ours(routes_of((await app_of(proxy)).routes))
         routes = every - OPEN
         assert every >= OPEN
         assert routes == FOR_TEAMS | FOR_VIEWERS | FOR_ADMINS, "a route without a role in this test"

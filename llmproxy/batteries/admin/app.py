@@ -61,8 +61,7 @@ def make_admin(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.live, app.state.audit = live, sources.audit
-    app.state.wrong_keys = WrongKeys()
+    app.state.live, app.state.audit, app.state.wrong_keys = live, sources.audit, WrongKeys()
     app.add_middleware(SecurityHeaders)
     answer_malformed(app)
     reloader, keys, store = sources.reloader, sources.keys, sources.store
@@ -96,7 +95,13 @@ def make_admin(
         *_budget_routes(sources.budgets),
     ):
         app.include_router(routes, prefix="/admin", dependencies=CHECKS)
+    _add_habits(app, live, sources)
     return app
+
+
+def _add_habits(app: FastAPI, live: LiveConfig, sources: Sources) -> None:
+    if sources.habits is not None:
+        app.include_router(sources.habits(live, sources), dependencies=[Depends(without_nul)])
 
 
 def _key_routes(

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastapi import APIRouter
+
     from llmproxy.batteries.admin.audit import AuditTrail
     from llmproxy.batteries.budgets import Budgets
     from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.oidc import Oidc
     from llmproxy.batteries.reload import Reloader
     from llmproxy.batteries.store import Store
+    from llmproxy.runtime import LiveConfig
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Sources:
 
     `audit` takes note of who does what. `reloader` reads the config again, `keys` are those made at
     run time, `store` has the calls and what was spent, `budgets` bound it, and `oidc` knows the
-    issuer where operators sign in.
+    issuer where operators sign in. `habits` makes the routes of another gateway's paths.
     """
 
     audit: AuditTrail | None = None
@@ -29,3 +34,4 @@ class Sources:
     store: Store | None = None
     budgets: Budgets | None = None
     oidc: Oidc | None = None
+    habits: Callable[[LiveConfig, Sources], APIRouter] | None = None

@@ -9,11 +9,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from llmproxy.batteries.parameters.edit import Edit, edit_of
+from llmproxy.batteries.parameters.members import read_members
 from llmproxy.batteries.parameters.mixed import mixed_groups
 from llmproxy.config import Config
 from llmproxy.providers.base import Endpoint, Endpoints
 
-__all__ = ["Edit", "mixed_groups", "with_edits"]
+__all__ = ["Edit", "mixed_groups", "read_members", "with_edits"]
 
 
 def with_edits(config: Config, endpoints: Endpoints) -> Endpoints:

@@ -38,6 +38,7 @@ _NEEDS = {
     "metrics_need_key": ("admin", "open_admin"),
     "jwt": ("oidc", "oidc"),
     "sign_in": ("oidc", "oidc"),
+    "litellm_habits": ("litellm_habits", "litellm_habits"),
 }
 
 
@@ -219,6 +220,13 @@ class FullSettings(GeneralSettings):
         default=True,
         description="Load a changed config file within seconds if it is valid; calls under way "
         "go on. If false: only on SIGHUP or `POST /admin/reload`.",
+    )
+    litellm_habits: bool = Field(
+        default=False,
+        description="Serve LiteLLM's clients and scripts as they are: answer `/model/info`, "
+        "`/key/info`, `/key/generate` and others, add headers such as `x-litellm-call-id`, and "
+        "understand its request headers and members: see docs/reference/litellm-habits.md. Its "
+        "probes, `/health/liveliness` and `/health/readiness`, are always answered.",
     )
     expose_docs: bool = Field(
         default=True, description="Serve the documentation of the proxy's own paths at `/docs`."

@@ -72,10 +72,10 @@ def key_routes(live: LiveConfig, keys: Keys, budgets: Budgets | None) -> APIRout
                 for caller in _settings(live).callers
                 if team in (None, caller.team)
                 and (search or "").lower() in caller.name.lower()
-                and (view := _caller_view(caller))["state"] == (state or view["state"])
+                and (view := caller_view(caller))["state"] == (state or view["state"])
             ]
         views = configured + page["keys"]
-        _note_left("key", views, budgets)
+        note_left("key", views, budgets)
         return {**page, "keys": views, "total": page["total"] + len(configured)}
 
     @router.post("", status_code=201)
@@ -83,7 +83,7 @@ def key_routes(live: LiveConfig, keys: Keys, budgets: Budgets | None) -> APIRout
         """Make a key. The answer shows it once, as `key`."""
         with refusals():
             admin = await keys.keys()
-            view, secret = await admin.create(order, by=_who(request), taken=_caller_names(live))
+            view, secret = await admin.create(order, by=who(request), taken=caller_names(live))
         audit(request, "key.create", view["name"], after=view)
         return {**view, "key": secret, "notice": _notice(live)}
 
@@ -101,7 +101,7 @@ def _add_key_change(router: APIRouter, live: LiveConfig, keys: Keys) -> None:
         with refusals():
             admin = await keys.keys()
             before = await admin.key(id)
-            after = await admin.change(id, order, taken=_caller_names(live))
+            after = await admin.change(id, order, taken=caller_names(live))
         audit(request, "key.change", before["name"], before, after)
         return after
 
@@ -114,7 +114,7 @@ def _add_key_actions(router: APIRouter, keys: Keys, budgets: Budgets | None) -> 
         """Return a key, without the key itself."""
         with refusals():
             view = await (await keys.keys()).key(id)
-        _note_left("key", [view], budgets)
+        note_left("key", [view], budgets)
         return _own(view, view["team"], person)
 
     @router.post("/{id}/rotate")
@@ -168,27 +168,27 @@ def team_routes(live: LiveConfig, keys: Keys, budgets: Budgets | None) -> APIRou
         """Return a page of teams by name. Those of the config come before all."""
         if person.role is AdminRole.TEAM:
             page = await _own_page(live, keys, str(person.team))
-            _note_left("team", page["teams"], budgets)
+            note_left("team", page["teams"], budgets)
             return page
         with refusals():
             page = await (await keys.teams()).page(search=search, limit=limit, cursor=cursor)
         names = {team.name: team for team in _settings(live).teams}
         made = [team for team in page["teams"] if team["name"] not in names]
         configured = [
-            _team_view(team)
+            team_view(team)
             for team in names.values()
             if cursor is None and (search or "").lower() in team.name.lower()
         ]
         views = configured + made
-        _note_left("team", views, budgets)
+        note_left("team", views, budgets)
         return {**page, "teams": views, "total": page["total"] + len(configured)}
 
     @router.post("", status_code=201)
     async def create_team(order: Order, request: Request) -> View:
         """Make a team."""
         with refusals():
-            view = await (await keys.teams()).create(order, taken=_team_names(live))
-        _audit_team(request, "team.create", None, view)
+            view = await (await keys.teams()).create(order, taken=team_names(live))
+        audit_team(request, "team.create", None, view)
         return view
 
     @router.get("/{name}")
@@ -196,7 +196,7 @@ def team_routes(live: LiveConfig, keys: Keys, budgets: Budgets | None) -> APIRou
         """Return a team."""
         with refusals():
             view = await (await keys.teams()).team(name)
-        _note_left("team", [view], budgets)
+        note_left("team", [view], budgets)
         return _own(view, name, person)
 
     _add_team_actions(router, live, keys)
@@ -210,21 +210,21 @@ def _add_team_actions(router: APIRouter, live: LiveConfig, keys: Keys) -> None:
     async def change_team(name: str, order: Order, request: Request) -> View:
         """Change what the body names; null removes it."""
         with refusals():
-            _refuse_configured(live, name)
+            refuse_configured(live, name)
             teams = await keys.teams()
             before = await teams.team(name)
             after = await teams.change(name, order)
-        _audit_team(request, "team.change", before, after)
+        audit_team(request, "team.change", before, after)
         return after
 
     @router.post("/{name}/block")
     async def block_team(name: str, request: Request) -> View:
         """Take all keys of a team out of use, on all instances within a second."""
         with refusals():
-            _refuse_configured(live, name)
+            refuse_configured(live, name)
             teams = await keys.teams()
             before, view = await teams.team(name), await teams.block(name, blocked=True)
-        _audit_team(request, "team.block", before, view)
+        audit_team(request, "team.block", before, view)
         return view
 
     @router.post("/{name}/unblock")
@@ -233,7 +233,7 @@ def _add_team_actions(router: APIRouter, live: LiveConfig, keys: Keys) -> None:
         with refusals():
             teams = await keys.teams()
             before, view = await teams.team(name), await teams.block(name, blocked=False)
-        _audit_team(request, "team.unblock", before, view)
+        audit_team(request, "team.unblock", before, view)
         return view
 
     @router.delete("/{name}", status_code=204)
@@ -243,10 +243,11 @@ def _add_team_actions(router: APIRouter, live: LiveConfig, keys: Keys) -> None:
             teams = await keys.teams()
             before = await teams.team(name)
             await teams.delete(name)
-        _audit_team(request, "team.delete", before, None)
+        audit_team(request, "team.delete", before, None)
 
 
-def _who(request: Request) -> str:
+def who(request: Request) -> str:
+    """Return who makes a key, as its row says."""
     name = request.state.person.name
     return f"{name} at {request.client.host}" if request.client else name
 
@@ -260,14 +261,14 @@ def _own(view: View, team: str | None, person: Person) -> View:
 
 async def _own_page(live: LiveConfig, keys: Keys, name: str) -> View:
     """Return the only team that a member sees."""
-    team = [_team_view(team) for team in _settings(live).teams if team.name == name]
+    team = [team_view(team) for team in _settings(live).teams if team.name == name]
     if not team:
         with refusals(), suppress(OrderError):  # nobody has made it yet
             team = [await (await keys.teams()).team(name)]
     return {"teams": team, "next": None, "total": len(team)}
 
 
-def _audit_team(request: Request, action: str, before: View | None, after: View | None) -> None:
+def audit_team(request: Request, action: str, before: View | None, after: View | None) -> None:
     """Note a change of a team, which its members may read."""
     name = (after or before or {})["name"]
     marked = (None if view is None else {**view, "team": name} for view in (before, after))
@@ -278,16 +279,19 @@ def _settings(live: LiveConfig) -> FullSettings:
     return full(live.runtime.config.general_settings)
 
 
-def _caller_names(live: LiveConfig) -> frozenset[str]:
+def caller_names(live: LiveConfig) -> frozenset[str]:
+    """Return the names that no key may have."""
     return frozenset(caller.name for caller in _settings(live).callers)
 
 
-def _team_names(live: LiveConfig) -> frozenset[str]:
+def team_names(live: LiveConfig) -> frozenset[str]:
+    """Return the names of the teams of the config."""
     return frozenset(team.name for team in _settings(live).teams)
 
 
-def _refuse_configured(live: LiveConfig, name: str) -> None:
-    if name in _team_names(live):
+def refuse_configured(live: LiveConfig, name: str) -> None:
+    """Raise OrderError if a team is in the config."""
+    if name in team_names(live):
         raise OrderError(f"The config has a team named {name!r}; change it there.", status=409)
 
 
@@ -296,7 +300,7 @@ def _notice(live: LiveConfig) -> str | None:
     return None if settings.keys_are_required else OPEN
 
 
-def _note_left(kind: str, views: list[View], budgets: Budgets | None) -> None:
+def note_left(kind: str, views: list[View], budgets: Budgets | None) -> None:
     """Show what is left of the budgets of keys or teams; in dollars, of the one with the least."""
     if budgets is None:
         return
@@ -318,7 +322,7 @@ def _note_left(kind: str, views: list[View], budgets: Budgets | None) -> None:
             view["left_usd"] = amount_in_words(Unit.USD, min(left))
 
 
-def _caller_view(caller: Caller) -> View:
+def caller_view(caller: Caller) -> View:
     """Return a caller of the config in the shape of a key."""
     until = caller.valid_until
     has_ended = until is not None and until <= time()
@@ -333,7 +337,8 @@ def _caller_view(caller: Caller) -> View:
     }
 
 
-def _team_view(team: Team) -> View:
+def team_view(team: Team) -> View:
+    """Return a team of the config in the shape of one that was made at run time."""
     return {
         **{"name": team.name, "owner": None, "note": None, "models": team.groups},
         **{"limits": team.limits.model_dump(), "members": [], "keys": None, "budgets": []},
