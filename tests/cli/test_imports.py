@@ -56,7 +56,7 @@ def imported_for(command):
 
 @pytest.mark.parametrize(
     "command",
-    [["--version"], ["keys", "create", "--help"], ["simulate", "--help"]],
+    [["--version"], ["check", "--help"], ["simulate", "--help"]],
     ids=" ".join,
 )
 def test_help_imports_nothing_heavy(command):
