@@ -41,6 +41,7 @@ only its base_url, and its calls are balanced, retried and failed over.
 """
 EXAMPLES = (
     "llmproxy demo                         try it, without keys",
+    "llmproxy init                         write a first llmproxy.yaml",
     "llmproxy serve                        start the proxy with llmproxy.yaml",
     "llmproxy check --config proxy.yaml    find the mistakes of a config",
     "llmproxy top                          watch a running proxy",
@@ -57,6 +58,7 @@ JOBS: dict[str, dict[str, tuple[str, str | None]]] = {
         ),
     },
     "Write and check a config": {
+        "init": ("write a first config, after four questions", "llmproxy.tools.init.options"),
         "import": (
             "write a config from LiteLLM's, Portkey's and others'",
             "llmproxy.tools.import_command",
@@ -103,7 +105,7 @@ SERVE_EXAMPLES = (
 NOTHING_TO_SERVE = """\
 There is nothing to serve: no llmproxy.yaml or llmproxy.yml in {folder}, no --config, no
 LLMPROXY_CONFIG, and no API key in the environment.
-For a config, see llmproxy.example.yaml; `llmproxy demo` serves answers that are made up."""
+`llmproxy init` writes a config; `llmproxy demo` serves answers that are made up."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -28,5 +28,6 @@ WORDS = {
     **dict.fromkeys(("ui", "dashboard", "web", "admin"), PAGE),
     "models": "`curl ADDRESS/v1/models` lists the models of a running proxy.",
     "migrate": "`llmproxy db upgrade` upgrades the tables of the database.",
+    **dict.fromkeys(("setup", "configure", "new"), "`llmproxy init` writes a config."),
     "bench": "`llmproxy simulate` tries a config against modelled endpoints.",
 }

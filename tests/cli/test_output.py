@@ -26,6 +26,7 @@ model_list:
   - {model_name: größe, litellm_params: {model: openai/gpt-4.1, api_key: os.environ/K}}
 """
 ALONE = [
+    ("init", "--yes", "--force", "--config", "made.yaml"),
     ("import", "other.yaml"),
     ("schema",),
     ("check", "llmproxy.yaml"),

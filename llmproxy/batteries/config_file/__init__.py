@@ -7,7 +7,7 @@ file.
 
 from llmproxy.batteries.config_file.accidents import refuse_accidents
 from llmproxy.batteries.config_file.document import Document, read_document
-from llmproxy.batteries.config_file.environment import config_from_environment
+from llmproxy.batteries.config_file.environment import VENDORS, config_from_environment
 from llmproxy.batteries.config_file.excerpts import with_excerpts
 from llmproxy.batteries.config_file.file import ConfigFile
 from llmproxy.batteries.config_file.hiding import holds_secret
@@ -22,6 +22,7 @@ from llmproxy.batteries.config_file.showing import json_schema, masked
 
 __all__ = [
     "FILE_NAMES",
+    "VENDORS",
     "ConfigFile",
     "Document",
     "config_from_environment",

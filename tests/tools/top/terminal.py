@@ -69,6 +69,13 @@ class Terminal:
                     return frame
         raise AssertionError(f"{text!r} was not drawn; at last:\n{self.written[-4_000:]!r}")
 
+    def until_written(self, text, *, within_s=WITHIN_S):
+        """Read until the command has written `text`, where it draws no frames."""
+        ends = time.monotonic() + within_s
+        while text not in self.written:
+            assert time.monotonic() < ends, f"{text!r} was not written: {self.written!r}"
+            self._read(0.05)
+
     def ended(self, within_s=WITHIN_S):
         """The exit status, when everything that it wrote was read."""
         ends = time.monotonic() + within_s
