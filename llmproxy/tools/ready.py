@@ -1,9 +1,10 @@
 """Asks a proxy whether it accepts traffic, for the HEALTHCHECK of the image:
 `python -m llmproxy.tools.ready [URL]`.
 
-Without URL it asks the address in LLMPROXY_READY_URL, or else http://127.0.0.1:4000. The status is
-0 if `/readyz` answers 200, and otherwise 1, with the reason on stderr. It imports a socket and no
-HTTP client, because it runs every few seconds beside the proxy.
+Without URL it asks the address in LLMPROXY_READY_URL, or else http://127.0.0.1:4000; it may also be
+`https://...` or `unix:/path/of/a/socket`. The status is 0 if `/readyz` answers 200, and otherwise
+1, with the reason on stderr. It imports a socket and no HTTP client, because it runs every few
+seconds beside the proxy.
 """
 
 from __future__ import annotations
@@ -29,15 +30,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def why_not_ready(url: str) -> str | None:
     """Return why a proxy does not accept traffic; None = it does."""
-    scheme, separator, rest = url.partition("://")
-    authority = rest.partition("/")[0]
-    host, _, port = authority.rpartition(":")
-    if not separator or scheme not in _PORTS:
-        return "expected an address such as http://127.0.0.1:4000. Correct the URL."
-    if not host or host.endswith(":"):  # no port; an IPv6 address has brackets
-        host, port = authority, str(_PORTS[scheme])
     try:
-        with _connected(host.strip("[]"), int(port), is_tls=scheme == "https") as connection:
+        with _connected(url) as connection:
+            authority = url.partition("://")[2].partition("/")[0] or "localhost"
             request = f"GET /readyz HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
             connection.sendall(request.encode())
             line = connection.recv(4096).partition(b"\r\n")[0].decode("ascii", "replace")
@@ -49,10 +44,30 @@ def why_not_ready(url: str) -> str | None:
     return f"/readyz answered {line!r}."
 
 
-def _connected(host: str, port: int, *, is_tls: bool) -> socket.socket:
-    connection = socket.create_connection((host, port), timeout=TIMEOUT_S)
-    if not is_tls:
+def _connected(url: str) -> socket.socket:
+    """Connect to the server of a URL. Raises OSError; and ValueError for a URL that is none."""
+    if url.startswith("unix:"):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(TIMEOUT_S)
+        try:
+            connection.connect(url.removeprefix("unix:").removeprefix("//"))
+        except OSError:
+            connection.close()
+            raise
         return connection
+    scheme, _, rest = url.partition("://")
+    if scheme not in _PORTS or not rest:
+        raise ValueError(f"expected an address such as {DEFAULT_URL}")
+    authority = rest.partition("/")[0]
+    host, _, port = authority.rpartition(":")
+    if not host or host.endswith(":"):  # no port; an IPv6 address has brackets
+        host, port = authority, str(_PORTS[scheme])
+    host = host.strip("[]")
+    connection = socket.create_connection((host, int(port)), timeout=TIMEOUT_S)
+    return _encrypted(connection, host) if scheme == "https" else connection
+
+
+def _encrypted(connection: socket.socket, host: str) -> socket.socket:
     import ssl  # noqa: PLC0415 - slow to import
 
     # The certificate names the address that clients use, which is not the one on this machine.

@@ -32,6 +32,8 @@ EVERYTHING = {
     "tolerations": [{"operator": "Exists"}],
     "affinity": {"nodeAffinity": {}},
     "priorityClassName": "high",
+    "volumes": [{"name": "tls", "secret": {"secretName": "llm-tls"}}],
+    "volumeMounts": [{"name": "tls", "mountPath": "/etc/llmproxy-tls", "readOnly": True}],
 }
 WITH_KEDA = {"autoscaling": {"enabled": False}, "keda": {"enabled": True}}
 CASES = {"default": {}, "everything": EVERYTHING, "keda": WITH_KEDA}
@@ -169,6 +171,28 @@ def test_liveness_never_depends_on_endpoints():
     container = pod()["containers"][0]
     assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+WITH_TLS = {"cert": "/etc/llmproxy-tls/tls.crt", "key": "/etc/llmproxy-tls/tls.key"}
+
+
+def test_the_kubelet_and_prometheus_use_tls_where_the_proxy_does():
+    assert pod()["containers"][0]["livenessProbe"]["httpGet"]["scheme"] == "HTTP"
+    values = EVERYTHING | {"config": {"general_settings": {"tls": WITH_TLS}}}
+    (container,) = pod(values)["containers"]
+    probes = [container[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")]
+    assert {probe["httpGet"]["scheme"] for probe in probes} == {"HTTPS"}
+    assert objects(values)["ServiceMonitor"]["spec"]["endpoints"][0]["scheme"] == "https"
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert WITH_TLS["cert"].startswith(mounted["tls"])
+
+
+def test_a_proxy_that_asks_everyone_for_a_certificate_would_never_be_ready():
+    tls = WITH_TLS | {"client_ca": "/etc/ca.pem"}
+    with pytest.raises(helm_python.HelmError, match="client_certificate: optional"):
+        rendered({"config": {"general_settings": {"tls": tls}}})
+    tls["client_certificate"] = "optional"
+    assert pod({"config": {"general_settings": {"tls": tls}}})
 
 
 def test_the_config_is_mounted_as_a_folder_since_a_file_is_never_renewed():

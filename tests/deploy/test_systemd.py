@@ -25,6 +25,7 @@ from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "ops/systemd/llmproxy.service"
+SOCKET = UNIT.with_suffix(".socket")
 SERVICE = directives(UNIT.read_text(encoding="utf-8"))
 INSTALLED = "/opt/llmproxy/bin/llmproxy"
 MOST_EXPOSURE = 3.0
@@ -61,13 +62,14 @@ def test_the_unit_is_less_exposed_than_was_promised():
 
 
 @analyzes
-def test_systemd_can_load_the_unit(tmp_path):
+def test_systemd_can_load_the_unit_and_its_socket(tmp_path):
     text = UNIT.read_text(encoding="utf-8")
     assert INSTALLED in text
-    copy = tmp_path / UNIT.name
-    copy.write_text(text.replace(INSTALLED, LLMPROXY), encoding="utf-8")
+    copies = [tmp_path / UNIT.name, tmp_path / SOCKET.name]
+    copies[0].write_text(text.replace(INSTALLED, LLMPROXY), encoding="utf-8")
+    shutil.copy(SOCKET, copies[1])
     result = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(copy)],
+        ["systemd-analyze", "verify", "--man=no", *map(str, copies)],
         check=False,
         capture_output=True,
         text=True,

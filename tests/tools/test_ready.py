@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from llmproxy.tools.ready import main, why_not_ready
+from tests.support.certificates import Authority
 from tests.support.process import command, running
 from tests.support.proxy import config_for
 from tests.support.run import bounded
@@ -58,6 +59,38 @@ def test_an_ipv6_address_has_brackets():
     port, asked = answering(b"HTTP/1.1 200 OK\r\n\r\n", family=socket.AF_INET6, host="::1")
     assert why_not_ready(f"http://[::1]:{port}/") is None
     assert f"Host: [::1]:{port}\r\n" in asked[0]
+
+
+def test_a_unix_socket_is_asked(tmp_path):
+    path = tmp_path / "s"
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen()
+
+    def serve_once():
+        connection, _ = listening.accept()
+        with listening, connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    threading.Thread(target=serve_once, daemon=True).start()
+    assert why_not_ready(f"unix:{path}") is None
+    path.unlink()
+    assert "No such file" in why_not_ready(f"unix:{path}")
+
+
+def test_a_certificate_for_the_address_of_clients_is_no_reason(tmp_path):
+    context = Authority(tmp_path).server_context("llm.example.com")
+    listening = context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
+
+    def serve_once():
+        connection, _ = listening.accept()
+        with listening, connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    threading.Thread(target=serve_once, daemon=True).start()
+    assert why_not_ready(f"https://127.0.0.1:{listening.getsockname()[1]}") is None
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:4000", "ftp://127.0.0.1:1", "http://127.0.0.1:x", ""])

@@ -29,6 +29,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* general_settings of the config; nothing of a ConfigMap that the chart cannot read. */}}
+{{- define "llmproxy.settings" -}}
+{{- if not .Values.existingConfigMap -}}
+{{- $config := .Values.configFile | default (toYaml .Values.config) | fromYaml -}}
+{{- $config.general_settings | default dict | toYaml -}}
+{{- end -}}
+{{- end -}}
+
+{{/* How the kubelet asks: by TLS if the proxy speaks nothing else. */}}
+{{- define "llmproxy.scheme" -}}
+{{- $tls := (include "llmproxy.settings" . | fromYaml).tls | default dict -}}
+{{- if and $tls.client_ca (ne (toString $tls.client_certificate) "optional") -}}
+{{- fail "config: tls.client_ca lets nobody in without a certificate, and the kubelet's probes send none. Set tls.client_certificate: optional." -}}
+{{- end -}}
+{{- ternary "HTTPS" "HTTP" (not (empty $tls)) -}}
+{{- end -}}
+
 {{/* Seconds from SIGTERM until the pod is killed: what the proxy may take to drain, and a reserve. */}}
 {{- define "llmproxy.grace" -}}
 {{- if .Values.terminationGracePeriodSeconds -}}
@@ -36,8 +53,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- else if .Values.existingConfigMap -}}
 {{- fail "existingConfigMap: the chart cannot read its drain times. Set terminationGracePeriodSeconds to drain_delay_s + drain_timeout_s + 15, by default 620." -}}
 {{- else -}}
-{{- $config := .Values.configFile | default (toYaml .Values.config) | fromYaml -}}
-{{- $settings := $config.general_settings | default dict -}}
+{{- $settings := include "llmproxy.settings" . | fromYaml -}}
 {{- $delay := dig "drain_delay_s" 5 $settings -}}
 {{- $timeout := dig "drain_timeout_s" 600 $settings -}}
 {{- add (ceil $delay) (ceil $timeout) .Values.terminationReserveSeconds -}}
