@@ -6,7 +6,7 @@ from tests.litellm_habits.proxies import answer, call, get, habitual
 from tests.support.callers import KEY_A
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import chat, http, scripted
+from tests.support.vendor import always, chat, http, scripted
 
 
 def litellm_headers(reply):
@@ -103,3 +103,15 @@ async def test_the_switch_takes_effect_at_a_reload(tmp_path):
             path.write_text(off)
             await proxy.reloader.reload()
             assert not litellm_headers(await call(proxy))
+
+
+@bounded()
+async def test_the_headers_of_a_litellm_that_is_an_endpoint_are_not_taken_for_ours():
+    theirs = [("x-litellm-call-id", "theirs"), ("x-litellm-model-api-base", "http://in.side")]
+    for switch, expected in ((True, False), (None, True)):
+        with_theirs = always(http(chat("good"), headers=theirs))
+        async with habitual(answer=with_theirs, litellm_habits=switch) as (_, proxy):
+            reply = await call(proxy)
+            assert len(reply.all("x-litellm-call-id")) == 1
+            assert (("x-litellm-call-id", "theirs") in reply.headers) is expected
+            assert (reply.header("x-litellm-model-api-base") is not None) is expected

@@ -226,3 +226,30 @@ async def test_teams_are_made_shown_and_deleted(tmp_path):
         await post(proxy, "/key/delete", {"keys": [key["key"]]})
         gone = await post(proxy, "/team/delete", {"team_ids": ["ads"]})
         assert gone.json == {"deleted_teams": ["ads"]}
+
+
+ODD = [None, True, -1, 0.5, "", "x", "\u0000", [], [None], [["x"]], {}, {"tags": 5}, 1e999]
+MEMBERS = [
+    *("key", "keys", "key_aliases", "key_alias", "team_id", "team_ids", "team_alias", "user_id"),
+    *("models", "tags", "metadata", "duration", "max_budget", "budget_duration", "rpm_limit"),
+    *("tpm_limit", "max_parallel_requests", "members_with_roles"),
+]
+
+
+@bounded()
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/key/generate", "/key/update", "/key/delete", "/key/block", "/key/regenerate"),
+        *("/team/new", "/team/update", "/team/delete", "/team/block"),
+    ],
+)
+async def test_an_odd_order_is_carried_out_or_refused_and_breaks_nothing(path, tmp_path):
+    async with kept(tmp_path) as (_, proxy):
+        for name in MEMBERS:
+            for value in ODD:
+                order = {"key": "nightly", "team_id": "ads", "key_alias": f"{name}-1", name: value}
+                reply = await post(proxy, path, order)
+                assert reply.status in {200, 404, 409, 422}, (order, reply.body)
+        for body in (b"", b"[]", b"{", b"5"):
+            assert (await post(proxy, path, body)).status in {404, 422}, body

@@ -1,5 +1,12 @@
 """`/model/info` and `/model_group/info`, in LiteLLM's shapes."""
 
+from types import SimpleNamespace
+
+import pytest
+from fastapi import HTTPException, Request
+
+from llmproxy.batteries.litellm_habits.asking import client_of
+from llmproxy.errors import Overload
 from tests.litellm_habits.proxies import ADMIN_KEY, CALLERS, get, habitual
 from tests.support.callers import KEY_A
 from tests.support.client import ask
@@ -74,3 +81,15 @@ async def test_one_endpoint_is_found_by_its_id_and_a_group_by_its_name():
         assert (await get(proxy, "/model/info?litellm_model_id=west", KEY_A)).status == 404
         found = (await get(proxy, "/model_group/info?model_group=other", KEY_A)).json["data"]
         assert [group["model_group"] for group in found] == ["other"]
+
+
+def test_while_keys_are_being_read_nobody_is_taken_for_a_guesser():
+    class Loading:
+        def identify(self, headers, summary):
+            raise Overload("The store of keys is being read.", retry_after_s=1)
+
+    live = SimpleNamespace(runtime=SimpleNamespace(callers=Loading()))
+    request = Request({"type": "http", "headers": []})
+    with pytest.raises(HTTPException) as refused:
+        client_of(live, request)
+    assert (refused.value.status_code, refused.value.headers) == (503, {"retry-after": "1"})

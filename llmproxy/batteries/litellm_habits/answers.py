@@ -10,6 +10,7 @@ from llmproxy.protocols import Client
 from llmproxy.record import CallRecord
 
 COST = b"x-llmproxy-cost-usd"
+PREFIX = b"x-litellm-"  # an endpoint may be a LiteLLM itself
 
 
 class LitellmClient(ClientInFront):
@@ -23,9 +24,10 @@ class LitellmClient(ClientInFront):
         self.write = client.write
 
     def start(self, status: int, headers: Headers, *, length: int | None) -> None:
-        """Begin the answer, with LiteLLM's headers after ours."""
+        """Begin the answer, with LiteLLM's headers after ours. An endpoint's own are dropped."""
         added = litellm_headers(self._record, headers, monotonic())
-        self._client.start(status, headers + added, length=length)
+        others = [header for header in headers if not header[0].startswith(PREFIX)]
+        self._client.start(status, others + added, length=length)
 
 
 def litellm_headers(record: CallRecord, headers: Headers, now: float) -> Headers:

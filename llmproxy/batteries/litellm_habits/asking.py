@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from llmproxy.batteries.admin.people import Person, digest_of, people_of
 from llmproxy.batteries.litellm_habits.requests import with_bearer
 from llmproxy.batteries.settings import full
-from llmproxy.errors import GatewayError
+from llmproxy.errors import GatewayError, Overload
 from llmproxy.record import CallOrigin, RequestSummary
 from llmproxy.runtime import LiveConfig
 
@@ -51,11 +51,13 @@ def error_response(status: int, message: str, headers: Any = None) -> Response:
 def client_of(live: LiveConfig, request: Request) -> CallOrigin | None:
     """Return whom a request would be from if it were a call; None if such a call is refused.
 
-    `caller`: None if the proxy serves everybody.
+    `caller`: None if the proxy serves everybody. Raises a 503 while that cannot be told.
     """
     summary = RequestSummary()
     try:
         live.runtime.callers.identify(request.headers.raw, summary)
+    except Overload as error:  # the keys are being read: no guess, and no operator's key either
+        raise HTTPException(503, str(error), {"retry-after": "1"}) from error
     except GatewayError:
         return None
     return summary

@@ -56,6 +56,8 @@ def team_order(order: Order, before: View | None = None) -> View:
     if before is None:
         ours["name"] = name
     if members := order.get("members_with_roles"):
+        if not isinstance(members, list):
+            raise _wrong("members_with_roles", "a list", members)
         ours["members"] = [_person(member) for member in members]
     noted = {"metadata": metadata} if metadata or "metadata" in order else {}
     return {**ours, **_budget(order, before), **_metadata(noted)}
@@ -90,6 +92,14 @@ def team_view(view: View) -> View:
     }
 
 
+def texts(name: str, value: Any) -> list[str]:
+    """Return a list of texts; an empty one for null. Raises OrderError."""
+    found = [] if value is None else value
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise _wrong(name, "a list of texts", value)
+    return found
+
+
 def moment(at: float | None) -> str | None:
     """Return a Unix time as LiteLLM writes moments."""
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat()
@@ -119,10 +129,9 @@ def _common(view: View, tags: list[str] | None = None) -> View:
 
 def _same(order: Order, names: Mapping[str, str]) -> View:
     ours = {our: order[name] for name, our in names.items() if name in order}
-    if "models" in ours:
-        models = ours["models"]
-        all_of_them = not models or not ALL_MODELS.isdisjoint(models)
-        ours["models"] = None if all_of_them else models
+    models = texts("models", ours.get("models"))
+    if "models" in ours and (not models or not ALL_MODELS.isdisjoint(models)):
+        ours["models"] = None
     return ours
 
 

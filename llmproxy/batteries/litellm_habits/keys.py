@@ -21,7 +21,7 @@ from llmproxy.batteries.admin.people import AdminRole
 from llmproxy.batteries.admin.sources import Sources
 from llmproxy.batteries.keys import Keys
 from llmproxy.batteries.litellm_habits.asking import LitellmRoute, client_of, operator_of
-from llmproxy.batteries.litellm_habits.key_words import key_order, key_view
+from llmproxy.batteries.litellm_habits.key_words import key_order, key_view, texts
 from llmproxy.batteries.settings import full
 from llmproxy.providers.base import BARE_KEYS
 from llmproxy.record import CallOrigin
@@ -132,8 +132,10 @@ def _add_changes(router: APIRouter, live: LiveConfig, keys: Keys) -> None:
     @router.post("/delete")
     async def delete(order: Order, request: Request) -> View:
         """Delete keys. What they have spent stays."""
-        wanted = [*(order.get("keys") or ()), *(order.get("key_aliases") or ())]
         with refusals():
+            wanted = [
+                key for name in ("keys", "key_aliases") for key in texts(name, order.get(name))
+            ]
             found = [await found_key(keys, key) for key in wanted]  # all, or none is deleted
             for view in found:
                 await (await keys.keys()).delete(view["id"])

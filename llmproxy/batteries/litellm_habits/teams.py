@@ -21,7 +21,12 @@ from llmproxy.batteries.admin.people import AdminRole, Person
 from llmproxy.batteries.admin.sources import Sources
 from llmproxy.batteries.keys import Keys
 from llmproxy.batteries.litellm_habits.asking import LitellmRoute
-from llmproxy.batteries.litellm_habits.key_words import key_view, team_order, team_view
+from llmproxy.batteries.litellm_habits.key_words import (
+    key_view,
+    team_order,
+    team_view,
+    texts,
+)
 from llmproxy.batteries.settings import full
 from llmproxy.runtime import LiveConfig
 
@@ -105,8 +110,8 @@ def _add_changes(router: APIRouter, live: LiveConfig, keys: Keys) -> None:
     @router.post("/delete")
     async def delete(order: Order, request: Request) -> View:
         """Delete teams that have no keys."""
-        wanted = [str(name) for name in order.get("team_ids") or ()]
         with refusals():
+            wanted = texts("team_ids", order.get("team_ids"))
             teams = await keys.teams()
             views = [await teams.team(name) for name in wanted]
             for view in views:
