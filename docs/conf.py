@@ -44,6 +44,7 @@ FROM_ROOT = {
     "bench/RESULTS.md": "project/measurements.md",
 }
 INDEXES = ("index", "README")
+NAMED_LINK = re.compile(r"\[([^\]]+)\]\((?!\w+:)([^)\s#]+)\)")
 LINK = re.compile(r"\]\((?!\w+:)([^)\s#]+)")
 
 
@@ -59,7 +60,11 @@ def show_root_files(_: Any, docname: str, source: list[str]) -> None:
         target = str(Path("docs", FROM_ROOT[target])) if target in FROM_ROOT else target
         return f"]({relpath(target, Path('docs', page).parent)}"
 
-    source[0] = LINK.sub(moved, text)
+    def without_folder(link: re.Match[str]) -> str:
+        is_folder = (ROOT / normpath(folder / link[2])).is_dir()
+        return link[1] if is_folder else link[0]  # the site has files, and no list of a folder
+
+    source[0] = LINK.sub(moved, NAMED_LINK.sub(without_folder, text))
 
 
 def add_contents(_: Any, docname: str, source: list[str]) -> None:

@@ -1,5 +1,5 @@
-"""Generate files from the code: the reference pages of the config, the metrics, HTTP and the
-store's tables, what becomes of LiteLLM's keys, the config's JSON schema, and the Grafana dashboard.
+"""Generate files from the code: the pages of docs/reference, the config's JSON schema, and the
+Grafana dashboard.
 
 With --check nothing is written; it exits with 1 and names the files that no longer match the code.
 """
@@ -9,8 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import admin_reference
+import alerts_reference
+import cli_reference
 import doctor_reference
+import errors_reference
 import grafana
+import headers_reference
 import http_reference
 import litellm_keys_reference
 import tables_reference
@@ -25,6 +30,11 @@ HTTP = Path("docs/reference/http.md")
 TABLES = Path("docs/reference/database.md")
 LITELLM_KEYS = Path("docs/reference/litellm-keys.md")
 DOCTOR = Path("docs/reference/doctor.md")
+ALERTS = Path("docs/reference/alert-rules.md")
+ADMIN = Path("docs/reference/admin.md")
+CLI = Path("docs/reference/cli.md")
+ERRORS = Path("docs/reference/errors.md")
+HEADERS = Path("docs/reference/headers.md")
 GRAFANA = Path("ops/grafana.json")
 SCHEMA = Path("docs/llmproxy.schema.json")
 EXAMPLE = Path("llmproxy.example.yaml")
@@ -210,6 +220,11 @@ def pages(root: Path) -> dict[Path, str]:
         TABLES: tables_reference.page(),
         DOCTOR: doctor_reference.page(),
         LITELLM_KEYS: litellm_keys_reference.page(),
+        ALERTS: alerts_reference.page(),
+        ADMIN: admin_reference.page(),
+        CLI: cli_reference.page(),
+        ERRORS: errors_reference.page(),
+        HEADERS: headers_reference.page(),
         GRAFANA: grafana.text(),
         SCHEMA: json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
     }

@@ -165,7 +165,7 @@ LIVE_KINDS = (
         "proxy_changes_status",
         FAULT,
         "{what}: status {direct} directly, {through} through the proxy.",
-        "The access log says what happened to the call; look for its x-llmproxy-request-id.",
+        "The access log says what happened to the call; look for its x-request-id.",
     ),
     FindingKind(
         "proxy_changes_headers",
