@@ -8,8 +8,9 @@ import pytest
 from tests.litellm_habits.proxies import MESSAGES, call, habitual
 from tests.support.callers import KEY_A
 from tests.support.client import ask
+from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import chat, http
+from tests.support.vendor import always, chat, http, scripted
 
 
 def sent(vendor):
@@ -105,6 +106,18 @@ async def test_the_key_may_come_in_litellms_header_and_no_such_header_goes_up():
         assert up.header("authorization") == "Bearer sk-upstream-secret"
         assert not [name for name, _ in up.headers if name.lower().startswith("x-litellm")]
         assert (await call(proxy, headers=[("x-litellm-api-key", "sk-wrong")])).status == 401
+
+
+@bounded()
+async def test_without_callers_the_credential_beside_litellms_is_the_vendors():
+    async with scripted(always(http(chat("good")))) as vendor:
+        entry = {"name": "own", "params": {"base_url": vendor.base_url}}
+        config = config_for(entry, group="gpt", litellm_habits=True, database_url="off")
+        async with serve_proxy(config) as proxy:
+            headers = [("x-litellm-api-key", "sk-of-the-proxy")]
+            assert (await call(proxy, key="sk-of-the-vendor", headers=headers)).status == 200
+            assert vendor.received[-1].header("authorization") == "Bearer sk-of-the-vendor"
+            assert b"sk-of-the-proxy" not in repr(vendor.received[-1].headers).encode()
 
 
 @bounded()

@@ -7,6 +7,7 @@ names only, and refuses a config with `litellm_habits`. See docs/reference/litel
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmproxy.app.application import Adapt
@@ -30,7 +31,10 @@ __all__ = ["litellm_habits", "litellm_routes"]
 
 def litellm_habits(settings: GeneralSettings) -> tuple[Adapt | None, Collection[bytes]]:
     """Return what adapts calls, and the paths of the operator's; nothing if they are off."""
-    return (_adapted, CONTROL_PATHS) if full(settings).litellm_habits else (None, ())
+    config = full(settings)
+    if not config.litellm_habits:
+        return None, ()
+    return partial(_adapted, keyed=config.keys_are_required), CONTROL_PATHS
 
 
 def litellm_routes(live: LiveConfig, sources: Sources) -> APIRouter:
@@ -40,5 +44,7 @@ def litellm_routes(live: LiveConfig, sources: Sources) -> APIRouter:
     return all_routes(live, sources)
 
 
-def _adapted(request: Request, client: Client, record: CallRecord) -> tuple[Request, Client]:
-    return in_our_words(request), LitellmClient(client, record)
+def _adapted(
+    request: Request, client: Client, record: CallRecord, *, keyed: bool
+) -> tuple[Request, Client]:
+    return in_our_words(request, keyed=keyed), LitellmClient(client, record)

@@ -20,6 +20,7 @@ from llmproxy.providers.base import BARE_KEYS
 
 KEY = b"x-litellm-api-key"
 PREFIX = b"x-litellm-"
+CREDENTIALS = BARE_KEYS | {b"authorization"}
 ENGINES, DEPLOYMENTS = b"/engines/", b"/openai/deployments/"
 TIMEOUT, TAGS, USER = b"x-llmproxy-timeout-s", b"x-llmproxy-tags", b"x-llmproxy-user"
 END_USERS = (b"x-litellm-end-user-id", b"x-litellm-customer-id")
@@ -42,12 +43,15 @@ MEMBERS = frozenset(
 WITH_METADATA = (b"/chat/completions", b"/completions", b"/embeddings")
 
 
-def in_our_words(request: Request) -> Request:
-    """Return a request as a client of ours would send it. Never raises."""
+def in_our_words(request: Request, *, keyed: bool) -> Request:
+    """Return a request as a client of ours would send it. Never raises.
+
+    `keyed`: no client is served without a key.
+    """
     path, body = request.path, request.body
     if path.startswith(ENGINES):
         path = DEPLOYMENTS + path.removeprefix(ENGINES)
-    headers = our_headers(request.headers)
+    headers = our_headers(request.headers, keyed=keyed)
     if request.method == "POST" and isinstance(body, bytes):
         own_metadata = path.endswith(WITH_METADATA)
         body, asked = without_members(body, own_metadata=own_metadata)
@@ -58,12 +62,17 @@ def in_our_words(request: Request) -> Request:
     return replace(request, path=path, headers=headers, body=body)
 
 
-def our_headers(headers: Headers) -> Headers:
-    """Return a request's headers with ours in the place of LiteLLM's."""
+def our_headers(headers: Headers, *, keyed: bool) -> Headers:
+    """Return a request's headers with ours in the place of LiteLLM's.
+
+    If the proxy needs no key, a credential beside LiteLLM's is the one for the vendor.
+    """
     if not any(name.startswith(PREFIX) for name, _ in headers):
         return headers
     named = dict(headers)
-    ours = [header for header in with_bearer(headers) if not header[0].startswith(PREFIX)]
+    for_us = keyed or CREDENTIALS.isdisjoint(named)
+    credited = with_bearer(headers) if for_us else headers
+    ours = [header for header in credited if not header[0].startswith(PREFIX)]
     if b"x-litellm-call-id" in named and b"x-request-id" not in named:
         ours.append((b"x-request-id", named[b"x-litellm-call-id"]))
     if TIMEOUT not in named and (value := _seconds(named.get(b"x-litellm-timeout"))):
@@ -84,8 +93,7 @@ def with_bearer(headers: Headers) -> Headers:
         return headers
     scheme, _, rest = key.partition(b" ")
     credential = rest.strip() if scheme.lower() == b"bearer" else key.strip()
-    credentials = {KEY, b"authorization", *BARE_KEYS}
-    others = [header for header in headers if header[0] not in credentials]
+    others = [header for header in headers if header[0] not in (KEY, *CREDENTIALS)]
     return [*others, (b"authorization", b"Bearer " + credential)]
 
 
