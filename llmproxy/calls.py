@@ -25,6 +25,7 @@ class Request(msgspec.Struct, frozen=True):
 
     `path` and `query` are raw bytes as they arrived; `client` is the peer's address.
     `from_browser`: it has an `origin` or a `sec-fetch-site`, which SDKs do not send.
+    `proven_names`: those in the certificate that the client has shown.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Request(msgspec.Struct, frozen=True):
     client: str
     received_at: float  # seconds of time.monotonic
     from_browser: bool
+    proven_names: tuple[str, ...] = ()
 
 
 class Outgoing(msgspec.Struct, frozen=True):

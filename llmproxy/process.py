@@ -92,7 +92,7 @@ def open_to_all(config: Config, host: str) -> str | None:
     """Return a warning if other machines may use the endpoints: `host` is not a loopback address,
     and no callers are configured."""
     settings = full(config.general_settings)
-    if settings.keys_are_required or is_private(host):
+    if settings.keys_are_required or settings.is_closed_by_tls or is_private(host):
         return None
     return (
         f"WARNING: {host} is reachable from other machines, and no callers are configured: any "
@@ -108,7 +108,8 @@ def announcement(
 
     `token`: opens `/admin` while nobody has a key for it; None = there is no `/admin`.
     """
-    base, hosts = base_of(sockets, scheme="http"), hosts_of(sockets)
+    tls = full(config.general_settings).tls
+    base, hosts = base_of(sockets, scheme="http" if tls is None else "https"), hosts_of(sockets)
     lines = [f"LLMProxy {llmproxy.__version__} on {base}, configured by {source}."]
     for group in config.model_groups:
         names = ", ".join(str(entry.name) for entry in group.models)

@@ -138,7 +138,9 @@ class Heartbeat(Protocol):
 class Callers(Protocol):
     """The callers of one config: who they are, what they may use, their limits."""
 
-    def identify(self, headers: Headers, summary: RequestSummary) -> None:
+    def identify(
+        self, headers: Headers, summary: RequestSummary, proven_names: tuple[str, ...] = ()
+    ) -> None:
         """Note the caller that sent a request, its team, key and tags, if it has to be known.
 
         Raises ClientError for a missing or unknown key, Overload if keys are not known yet.

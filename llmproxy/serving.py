@@ -17,11 +17,9 @@ from llmproxy.events import Listeners
 from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener, WebPages
 from llmproxy.routing.strategies import WEIGHTED
 from llmproxy.runtime import LiveConfig, RuntimeBatteries, open_live_config
-from llmproxy.server import Listen, listen, make_server
+from llmproxy.server import listen, make_server
 
 HealthCheckOpener = Callable[[LiveConfig], AbstractAsyncContextManager[None]]
-# Yields what accepts connections.
-FrontOpener = Callable[[LiveConfig], AbstractAsyncContextManager[Listen]]
 StoreOpener = Callable[[GeneralSettings, Mapping[str, str]], AbstractAsyncContextManager[Listener]]
 
 
@@ -45,7 +43,7 @@ class Batteries(RuntimeBatteries):
     open_admin: Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None = None
     reload: Callable[[LiveConfig], AbstractAsyncContextManager[None]] | None = None
     health_checks: HealthCheckOpener | None = None
-    front: FrontOpener | None = None
+    front: Any = None  # its `open` yields what accepts connections
 
     def check(self, config: Config, *, file: str = "config") -> None:
         """Raise ConfigError for every part that a config needs and that is not installed."""
@@ -55,7 +53,7 @@ class Batteries(RuntimeBatteries):
         ]
         if missing:
             raise ConfigError(missing)
-        for battery in (self.telemetry, self.credentials, self.budgets, self.oidc):
+        for battery in (self.telemetry, self.credentials, self.budgets, self.oidc, self.front):
             if battery is not None:
                 battery.check(config, file=file)
 
@@ -128,9 +126,11 @@ async def serve_on(
     if batteries.reload is None:  # a SIGHUP ends the process, also one that was held back
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     try:
-        front = batteries.front or (lambda _live: nullcontext(listen))
-        opening = open_app(config, environ=environ, batteries=batteries)
-        async with opening as app, front(app.live) as accept:
+        front = batteries.front
+        async with (
+            open_app(config, environ=environ, batteries=batteries) as app,
+            nullcontext(listen) if front is None else front.open(app.live) as accept,
+        ):
             # Objects that exist now live as long as the process: the collector need not visit them.
             gc.collect()
             gc.freeze()

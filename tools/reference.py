@@ -87,6 +87,7 @@ SECTIONS = {
     "Queue": "The waiting room: `general_settings.queue`",
     "CacheParams": "The cache: `general_settings.cache_params`",
     "Tracing": "Tracing: `general_settings.tracing`",
+    "TlsSettings": "TLS: `general_settings.tls`",
     "Caller": "A caller: `general_settings.callers[]`",
     "Team": "A team: `general_settings.teams[]`",
     "Operator": "An operator: `general_settings.operators[]`",

@@ -159,7 +159,7 @@ class App:
         self, request: Request, runtime: Runtime, record: CallRecord
     ) -> LocalAnswer | None:
         """Find out who calls. Return the answer if it needs no endpoint, as the list of models."""
-        runtime.callers.identify(request.headers, record.request)
+        runtime.callers.identify(request.headers, record.request, request.proven_names)
         if request.method == "POST":
             return None
         route = route_of(request.path, request.method)

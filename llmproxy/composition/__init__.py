@@ -12,7 +12,12 @@ from llmproxy.composition.configs import (
     reloader_of,
     start_token,
 )
-from llmproxy.composition.findings import config_warnings, store_warnings, translation_notes
+from llmproxy.composition.findings import (
+    config_warnings,
+    store_warnings,
+    tls_warnings,
+    translation_notes,
+)
 from llmproxy.composition.preloading import import_slow_modules
 
 __all__ = [
@@ -25,5 +30,6 @@ __all__ = [
     "reloader_of",
     "start_token",
     "store_warnings",
+    "tls_warnings",
     "translation_notes",
 ]

@@ -48,12 +48,13 @@ from llmproxy.providers.base import Endpoints
 from llmproxy.routing import Pool
 from llmproxy.routing.strategies import Strategies
 from llmproxy.runtime import LiveConfig
-from llmproxy.serving import Batteries, FrontOpener, HealthCheckOpener
+from llmproxy.serving import Batteries, HealthCheckOpener
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from llmproxy.batteries.admin import Sources, WorkerSlot
+    from llmproxy.batteries.front import Front
     from llmproxy.batteries.reload import Reloader
 
 
@@ -64,7 +65,7 @@ def installed(
 
     `log_to`: descriptor of the access log. `slot`: this worker's counters. None = there is none.
     """
-    beside = store_parts()
+    beside, front = store_parts(), _front(reloader)
     return Batteries(
         caches=_caches(),
         connector=_connector(),
@@ -99,11 +100,11 @@ def installed(
         web_pages=_web_pages(),
         websockets=_websockets(),
         litellm_habits=_litellm_habits(),
-        open_admin=_opening_of_admin(slot, reloader, beside),
+        open_admin=_opening_of_admin(slot, reloader, beside, front),
         acquire=None if reloader is None else reloader.shared.acquire,
         reload=None if reloader is None else reloader.serve,
         health_checks=_health_checks(),
-        front=_front(),
+        front=front,
     )
 
 
@@ -117,11 +118,11 @@ def _health_checks() -> HealthCheckOpener:
     return open_health_checks
 
 
-@needs("front")
-def _front() -> FrontOpener:
-    from llmproxy.batteries.front import open_front  # noqa: PLC0415
+@needs("front", "tls")
+def _front(reloader: Reloader | None) -> Front:
+    from llmproxy.batteries.front import Front  # noqa: PLC0415
 
-    return open_front
+    return Front(None if reloader is None else reloader.on_hangup)
 
 
 @needs("callers")
@@ -352,6 +353,7 @@ def _opening_of_admin(
     slot: WorkerSlot | None,
     reloader: Reloader | None,
     beside: StoreParts,
+    front: Front | None,
 ) -> Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]]:
     from llmproxy.batteries.admin import Sources, open_admin  # noqa: PLC0415
 
@@ -362,5 +364,6 @@ def _opening_of_admin(
         budgets=beside.budgets,
         oidc=beside.oidc,
         habits=_litellm_routes(),
+        tls=None if front is None else front.tls_status,
     )
     return partial(open_admin, slot=slot, sources=sources)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from llmproxy.batteries.settings import full
 from llmproxy.composition.packages import has
 from llmproxy.config import Config
+from llmproxy.errors import Problem
 from llmproxy.providers import endpoints_of
 
 
@@ -28,6 +29,25 @@ def config_warnings(config: Config) -> list[str]:
 
         warnings += unknown_regions(endpoints)
     return warnings
+
+
+def tls_warnings(config: Config, file: str) -> list[Problem]:
+    """Return what clients will not like of the proxy's certificate, and of who gets in."""
+    settings = full(config.general_settings)
+    if settings.tls is None or not has("tls"):
+        return []
+    from llmproxy.batteries.tls import warnings_of  # noqa: PLC0415 - may not be there
+
+    where = ("general_settings", "tls")
+    found = [
+        Problem(file, 0, f"tls.{key}: {text}", remedy, (*where, key))
+        for key, text, remedy in warnings_of(settings.tls)
+    ]
+    if settings.tls.client_certificate == "optional" and not settings.keys_are_required:
+        text = "tls.client_certificate: it is optional, and no callers are configured."
+        remedy = "Clients without a certificate are served: add callers, or write required."
+        found.append(Problem(file, 0, text, remedy, (*where, "client_certificate")))
+    return found
 
 
 def store_warnings(config: Config, environ: Mapping[str, str]) -> list[str]:

@@ -17,7 +17,9 @@ class AnonymousClients:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def identify(self, headers: Headers, summary: RequestSummary) -> None:
+    def identify(
+        self, headers: Headers, summary: RequestSummary, proven_names: tuple[str, ...] = ()
+    ) -> None:
         """Note nobody: no client has a name."""
 
     def pool_of(self, caller: str | None) -> Pool:

@@ -41,6 +41,8 @@ class ServerConnection(HttpToolsProtocol):
     it is over, or uvicorn runs it). `_closing`: the answer under way is the last one.
     """
 
+    proven_names: tuple[str, ...] = ()
+
     def __init__(
         self,
         config: ServerConfig,
@@ -126,6 +128,7 @@ class ServerConnection(HttpToolsProtocol):
             self.peer,
             request.received_at,
             request.from_browser,
+            self.proven_names,
         )
         writer = self._writer = ResponseWriter(self, request.method, request.http_version)
         # Named, because asyncio spends time on a name for a task that has none.

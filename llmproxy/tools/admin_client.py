@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import (
-    HTTPHandler,
     HTTPRedirectHandler,
     ProxyHandler,
     Request,
@@ -25,6 +22,7 @@ from urllib.request import (
 
 from llmproxy.batteries.addresses import UNIX, reachable
 from llmproxy.rules.authority import authority
+from llmproxy.tools.connecting import handlers
 
 if TYPE_CHECKING:
     from llmproxy.config import Config
@@ -50,10 +48,11 @@ class AdminApiError(Exception):
 @dataclass(frozen=True)
 class ProxyAddress:
     """The URL of a proxy, without a slash at the end, and its admin_key. `unix:PATH`: by a
-    socket."""
+    socket. `certificate`: the file of the proxy's own, which is trusted at the config's address."""
 
     url: str
     key: str | None = field(repr=False)
+    certificate: str | None = None
 
 
 def find_address(
@@ -66,7 +65,8 @@ def find_address(
     config = None
     if file is not None or url is None or KEY_VARIABLE not in environ:
         config = _config(file, environ)
-    found = ProxyAddress((url or url_of(config)).rstrip("/"), _key(config, environ))
+    certificate = None if url is not None or config is None else _certificate(config)
+    found = ProxyAddress((url or url_of(config)).rstrip("/"), _key(config, environ), certificate)
     if not found.url.startswith(("http://", "https://", f"{UNIX}/")):
         raise AdminApiError(
             f"Expected --url http://host:port, found {url!r}; a UNIX socket is unix:/path.",
@@ -110,7 +110,9 @@ def open_response(
         request.add_header("authorization", f"Bearer {address.key}")
     try:
         # No forward proxy: HTTP_PROXY is for vendors.
-        opener = build_opener(ProxyHandler({}), _NoRedirect, *_handlers(address))
+        opener = build_opener(
+            ProxyHandler({}), _NoRedirect, *handlers(address.url, address.certificate, os.environ)
+        )
         answer: HTTPResponse = opener.open(request, timeout=timeout_s)
     except HTTPError as error:
         with error:
@@ -124,37 +126,6 @@ def open_response(
 
 def _shown(address: ProxyAddress, path: str) -> str:
     return address.url if address.url.startswith(UNIX) else address.url + path
-
-
-def _handlers(address: ProxyAddress) -> list[HTTPHandler]:
-    """Return what connects to an address that is no host and port."""
-    if not address.url.startswith(UNIX):
-        return []
-    return [_UnixHandler(address.url.removeprefix(UNIX))]
-
-
-class _UnixHandler(HTTPHandler):
-    """Sends requests through a UNIX socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._path = path
-
-    def http_open(self, req: Request) -> HTTPResponse:
-        return self.do_open(partial(_UnixConnection, self._path), req)
-
-
-class _UnixConnection(HTTPConnection):
-    """A connection through a UNIX socket; the host is only the name in the request."""
-
-    def __init__(self, path: str, host: str, **options: Any) -> None:
-        super().__init__(host, **options)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -178,7 +149,15 @@ def url_of(config: Config | None) -> str:
     settings = config.general_settings
     if settings.bind_address.startswith(UNIX):
         return settings.bind_address
-    return f"http://{authority(reachable(settings.bind_address), settings.bind_port)}"
+    scheme = "http" if _certificate(config) is None else "https"
+    return f"{scheme}://{authority(reachable(settings.bind_address), settings.bind_port)}"
+
+
+def _certificate(config: Config) -> str | None:
+    from llmproxy.batteries.settings import full  # noqa: PLC0415 - slow to import
+
+    tls = full(config.general_settings).tls
+    return None if tls is None else tls.cert
 
 
 def _key(config: Config | None, environ: Mapping[str, str]) -> str | None:

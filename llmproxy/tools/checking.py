@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from llmproxy.batteries.config_file import masked, served_file
+from llmproxy.batteries.config_file import located, masked, served_file
 from llmproxy.composition import (
     DEFAULT_CONFIG,
     config_file,
     config_warnings,
     store_warnings,
+    tls_warnings,
     translation_notes,
 )
 from llmproxy.errors import ConfigError, Problem
@@ -26,12 +27,14 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
     file = served_file(options.config, environ) or DEFAULT_CONFIG
     if options.json:
         return _as_json(file, environ)
-    config = config_file(file, environ).load()
+    source = config_file(file, environ)
+    config = source.load()
     if options.show:
         print(masked(config), end="")  # noqa: T201
         return 0
     endpoints = sum(len(group.models) for group in config.model_groups)
     doubts = config_warnings(config) + store_warnings(config, environ)
+    doubts += map(str, located(tls_warnings(config, str(file)), source.served))
     if warning := open_to_all(config, address_of(config, None, None)[0]):
         doubts.append(warning)
     groups = _counted(len(config.model_groups), "model group")

@@ -47,16 +47,56 @@ class Authority:
         context.load_cert_chain(file)
         return context
 
-    def _sign(self, subject, public_key, names, *, expired=False):
+    def pair(self, name, *alternatives, days=(-2, 60), password=None):
+        """Write certificate and key as `NAME.crt` and `NAME.key`; return their paths.
+
+        `name`: the common name. `alternatives`: hosts, addresses and URIs. `days`: from when until
+        when it is valid.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._sign(subject, key.public_key(), alternatives, days=days)
+        files = self.folder / f"{name}.crt", self.folder / f"{name}.key"
+        encryption = (
+            serialization.BestAvailableEncryption(password)
+            if password
+            else serialization.NoEncryption()
+        )
+        written = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+        )
+        for file, content in zip(
+            files, (certificate.public_bytes(serialization.Encoding.PEM), written), strict=True
+        ):
+            aside = file.with_suffix(f"{file.suffix}.new")
+            aside.write_bytes(content)
+            aside.replace(file)
+        return files
+
+    def file(self):
+        """Write the authority's own certificate; return its path."""
+        path = self.folder / "authority.pem"
+        path.write_text(self.pem)
+        return path
+
+    def context_of(self, pair=None):
+        """Return the context of a client, which may have a certificate."""
+        context = self.client_context()
+        if pair is not None:
+            context.load_cert_chain(*pair)
+        return context
+
+    def _sign(self, subject, public_key, names, *, expired=False, days=None):
         now = datetime.datetime.now(datetime.UTC)
-        ends = now - datetime.timedelta(days=1) if expired else now + datetime.timedelta(days=1)
+        begins, ends = days or (-2, -1 if expired else 1)
+        ends = now + datetime.timedelta(days=ends)
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=2))
+            .not_valid_before(now + datetime.timedelta(days=begins))
             .not_valid_after(ends)
             .add_extension(x509.BasicConstraints(ca=names is None, path_length=None), True)
         )
@@ -67,6 +107,8 @@ class Authority:
 
 
 def _alternative(name):
+    if "://" in name:
+        return x509.UniformResourceIdentifier(name)
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

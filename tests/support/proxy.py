@@ -134,7 +134,11 @@ async def serve_proxy(
         batteries = replace(batteries, credentials=credentials)
     events = RecordedEvents()
     opening = open_app(parsed, environ=environ or {}, batteries=batteries, listener=events)
-    async with opening as app, listening_socket() as listening, batteries.front(app.live) as accept:
+    async with (
+        opening as app,
+        listening_socket() as listening,
+        batteries.front.open(app.live) as accept,
+    ):
         server = PromptServer(make_server(app).config, app, None, accept)
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:

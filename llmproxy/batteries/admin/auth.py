@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("llmproxy")
 
-# Clients of a UNIX socket that are trusted as those of this machine (`front/unix_peer.py`).
+# Clients of a UNIX socket that are trusted as those of this machine (`front/connection.py`).
 OUR_USERS = frozenset(("uid:0", f"uid:{os.getuid()}"))
 # What a proxy in front adds to a request.
 FORWARDED = ("forwarded", "via", "x-real-ip")

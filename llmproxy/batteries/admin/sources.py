@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llmproxy.batteries.oidc import Oidc
     from llmproxy.batteries.reload import Reloader
     from llmproxy.batteries.store import Store
+    from llmproxy.batteries.tls import TlsStatus
     from llmproxy.runtime import LiveConfig
 
 
@@ -25,7 +26,8 @@ class Sources:
 
     `audit` takes note of who does what. `reloader` reads the config again, `keys` are those made at
     run time, `store` has the calls and what was spent, `budgets` bound it, and `oidc` knows the
-    issuer where operators sign in. `habits` makes the routes of another gateway's paths.
+    issuer where operators sign in. `habits` makes the routes of another gateway's paths. `tls`
+    returns what is served by it.
     """
 
     audit: AuditTrail | None = None
@@ -35,3 +37,4 @@ class Sources:
     budgets: Budgets | None = None
     oidc: Oidc | None = None
     habits: Callable[[LiveConfig, Sources], APIRouter] | None = None
+    tls: Callable[[], TlsStatus | None] | None = None

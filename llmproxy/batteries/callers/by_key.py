@@ -91,7 +91,15 @@ def identity_of(caller: Caller) -> Identity:
 class CallersByKey:
     """The callers of one config, and those of the sources."""
 
-    __slots__ = ("_by_digest", "_members", "_pool", "_required", "_sources", "_static")
+    __slots__ = (
+        "_by_certificate",
+        "_by_digest",
+        "_members",
+        "_pool",
+        "_required",
+        "_sources",
+        "_static",
+    )
 
     def __init__(
         self,
@@ -109,12 +117,19 @@ class CallersByKey:
             (digest := digest_of(caller)): (digest, identity, caller.valid_until)
             for caller, identity in zip(settings.callers, identities, strict=True)
         }
+        self._by_certificate = {
+            name: identity
+            for caller, identity in zip(settings.callers, identities, strict=True)
+            for name in caller.certificates
+        }
         self._required = settings.keys_are_required
         for identity in self._static.values():  # their limits are shared from the start
             members.of(identity)
 
-    def identify(self, headers: Headers, summary: RequestSummary) -> None:
-        """Note who sent a request, if it has to be anybody.
+    def identify(
+        self, headers: Headers, summary: RequestSummary, proven_names: tuple[str, ...] = ()
+    ) -> None:
+        """Note who sent a request, if it has to be anybody: by its key, else by its certificate.
 
         Raises the same ClientError for a missing key and for an unknown one.
         """
@@ -131,6 +146,10 @@ class CallersByKey:
                 continue
             identity = self._identity_of(key.strip())
             if identity is not None:
+                self._note(identity, summary)
+                return
+        for name in proven_names:
+            if (identity := self._by_certificate.get(name)) is not None:
                 self._note(identity, summary)
                 return
         if self._required:

@@ -15,6 +15,7 @@ from llmproxy.batteries.config_file.loading import (
     FILE_NAMES,
     default_file,
     load_config,
+    located,
     parse_config,
     served_file,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "holds_secret",
     "json_schema",
     "load_config",
+    "located",
     "masked",
     "parse_config",
     "read_document",

@@ -22,6 +22,7 @@ def battery_conflicts(config: object) -> Iterator[Conflict]:
     """Yield every conflict between settings of batteries, as `conflicts` does."""
     settings = get(config, "general_settings")
     yield from _callers(config)
+    yield from _certificates(settings)
     yield from _operators(settings)
     yield from _redis(settings)
     yield from _cache(settings)
@@ -72,6 +73,26 @@ def _callers(config: object) -> Iterator[Conflict]:
         yield from caller_alias_conflicts(config, caller, path)
 
 
+def _certificates(settings: object) -> Iterator[Conflict]:
+    """Yield names that two callers have, and names that no client can prove."""
+    first: dict[str, Path] = {}
+    checks_clients = get(get(settings, "tls"), "client_ca") is not None
+    for index, caller in enumerate(items(get(settings, "callers"))):
+        for number, name in enumerate(items(get(caller, "certificates"))):
+            here: Path = (*CALLERS, index, "certificates", number)
+            if not checks_clients:
+                yield Conflict(
+                    here,
+                    "found a certificate without `tls.client_ca`.",
+                    "Add general_settings.tls with client_ca, or remove it.",
+                )
+            if isinstance(name, str) and name in first:
+                found, remedy = "found {value}, which another caller has.", "Keep one."
+                yield Conflict(here, found, remedy, first[name], name)
+            elif isinstance(name, str):
+                first[name] = here
+
+
 def _operators(settings: object) -> Iterator[Conflict]:
     """Yield equal names and keys, operators with two keys or none, and roles without their team."""
     operators = get(settings, "operators")
@@ -100,6 +121,8 @@ def _key(
     caller: object, path: Path, first: dict[str, Path], kind: str = "caller"
 ) -> Iterator[Conflict]:
     given = [key for key in ("key", "key_sha256") if get(caller, key) is not None]
+    if not given and get(caller, "certificates"):
+        return
     if not given:
         found = f"found {'an' if kind == 'operator' else 'a'} {kind} without a key."
         yield Conflict(path, found, "Add key: os.environ/NAME, or key_sha256.")

@@ -22,6 +22,7 @@ from llmproxy.batteries.settings import (
     FullSettings,
     Operator,
     Team,
+    TlsSettings,
     Tracing,
 )
 from llmproxy.config.base import Section
@@ -104,6 +105,7 @@ _PLACES: tuple[tuple[type[Section], str], ...] = (
     (Team, "a team of general_settings.teams"),
     (Operator, "an operator of general_settings.operators"),
     (Tracing, "general_settings.tracing"),
+    (TlsSettings, "general_settings.tls"),
     (BudgetEntry, "a budget of general_settings.budgets"),
     (AlertTarget, "a webhook of general_settings.alerts"),
     (FullConfig, "the top level"),
@@ -223,6 +225,8 @@ _ADD: dict[Path, str] = {
     (): "Add one.",
 }
 _MISSING = {
+    "cert": "Add cert: the path of a PEM file with the server's certificate.",
+    "key": "Add key: the path of a PEM file with its private key.",
     "model_groups": "Add model_groups with at least one group (see llmproxy.example.yaml).",
     "model_group": "Add model_group: the name that clients put in `model`.",
     "models": "Add models: the endpoints of this group, at least one.",

@@ -1,8 +1,9 @@
-"""What is in front of the server: UNIX sockets, whose clients are users of this machine.
+"""What is in front of the server: TLS, UNIX sockets, load balancers and proxies that name clients.
 
-Other packages use it through `open_front`. Without it, a client of a UNIX socket has no name.
+Other packages use it through `Front`. Without it, connections are plain, and each comes from
+whoever has opened it.
 """
 
-from llmproxy.batteries.front.listening import open_front
+from llmproxy.batteries.front.listening import Front
 
-__all__ = ["open_front"]
+__all__ = ["Front"]

@@ -14,7 +14,16 @@ from llmproxy.config import Config
 # The socket, the logs and the server are created once, at the start; and the supervisor of the
 # workers uses the drain times.
 NEEDS_RESTART = (
-    *("bind_address", "bind_port", "unix_socket_mode", "log_format", "access_log", "expose_docs"),
+    *(
+        "bind_address",
+        "bind_port",
+        "unix_socket_mode",
+        "tls",
+        "log_format",
+        "access_log",
+        "expose_docs",
+    ),
+    "proxy_protocol",
     *("drain_delay_s", "drain_timeout_s", "reload_on_change"),
     *("alerts", "database_url", "call_keep_s", "log_steps", "tracing"),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic, time
@@ -85,8 +85,8 @@ class Reloader:
     """Serves the configs of a file, one after the other.
 
     `triggers`: opens what calls it; closed when `serve` ends. `on_reload`: called after a config
-    was taken over or refused. `tell_others`: makes the other workers read the file, too. `shared`:
-    the open resources that configs share.
+    was taken over or refused. `on_hangup`: awaited after a SIGHUP. `tell_others`: makes the other
+    workers read the file, too. `shared`: the open resources that configs share.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Reloader:
         self.loaded = LoadStatus(wall())
         self.last: LastReload | None = None
         self.on_reload: list[Callable[[], None]] = []
+        self.on_hangup: list[Callable[[], Awaitable[None]]] = []
         self.shared = SharedResources()
         self._triggers = triggers
         self._wall = wall
@@ -153,6 +154,8 @@ class Reloader:
                 lambda seen: seen != file.seen or monotonic() - file.seen_at > JUST_READ_S,
                 "SIGHUP",
             )
+        for callback in self.on_hangup:
+            await callback()
 
     async def _reload(self, is_wanted: Callable[[str], bool], cause: str) -> list[str]:
         file = self.file

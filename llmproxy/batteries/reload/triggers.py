@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from llmproxy.batteries.background import background
+from llmproxy.batteries.file_stamps import stamp_of
 from llmproxy.batteries.reload.reloader import Reloader
 
 LOOK_S = 1.0
@@ -67,15 +68,6 @@ async def changes_of(path: Path, *, look_s: float = LOOK_S) -> AsyncIterator[Non
             before = stamp
             yield
         await asyncio.sleep(look_s)
-
-
-def stamp_of(path: Path) -> tuple[int, ...] | None:
-    """Return what changes with a file: its identity, time and size. None = it is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from llmproxy.batteries.settings.identity import (
 )
 from llmproxy.batteries.settings.money import AlertTarget, BudgetEntry
 from llmproxy.batteries.settings.sections import CacheParams, Caller, Operator, Team, Tracing
+from llmproxy.batteries.settings.tls import TlsSettings
 
 __all__ = [
     "AlertTarget",
@@ -33,6 +34,7 @@ __all__ = [
     "RoleRule",
     "SignIn",
     "Team",
+    "TlsSettings",
     "TokenCheck",
     "Tracing",
     "full",

@@ -1,10 +1,13 @@
-"""Checks of addresses, and of the mode of a socket's file."""
+"""Checks of addresses and networks, and of the mode of a socket's file."""
 
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
+from typing import Annotated
 
 from pydantic import SecretStr
+from pydantic.functional_validators import AfterValidator
 
 from llmproxy.config import checks
 
@@ -40,3 +43,19 @@ def file_mode(value: object) -> object:
             'Write "0660", or "0666" if every user of this machine may connect.',
         )
     return value
+
+
+def _network(value: str) -> str:
+    """Check an address, a network, or `unix`."""
+    if value == "unix":
+        return value
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        remedy = "Write 10.0.0.5, 10.0.0.0/8, fd00::/8 or unix."
+        if "host bits" in str(error):
+            remedy = f"Write {ip_network(value, strict=False)}, or the address alone."
+        checks.refuse("found {value}, which is no address and no network.", remedy)
+
+
+Network = Annotated[str, AfterValidator(_network)]

@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic.functional_validators import AfterValidator
 
-from llmproxy.batteries.settings.addresses import database_address, file_mode
+from llmproxy.batteries.settings.addresses import Network, database_address, file_mode
 from llmproxy.batteries.settings.identity import Jwt, SignIn
 from llmproxy.batteries.settings.money import AlertTarget, BudgetEntry
 from llmproxy.batteries.settings.sections import CacheParams, Caller, Operator, Team, Tracing
+from llmproxy.batteries.settings.tls import TlsSettings
 from llmproxy.config import Config, GeneralSettings, checks
 from llmproxy.config.base import MIB, NUMBER, Seconds, Text
 
@@ -37,6 +38,9 @@ _NEEDS = {
     "operators": ("admin", "open_admin"),
     "metrics_need_key": ("admin", "open_admin"),
     "jwt": ("oidc", "oidc"),
+    "tls": ("tls", "front"),
+    "proxy_protocol": ("front", "front"),
+    "forwarded_allow_ips": ("front", "front"),
     "sign_in": ("oidc", "oidc"),
     "litellm_habits": ("litellm_habits", "litellm_habits"),
 }
@@ -45,6 +49,28 @@ _NEEDS = {
 class FullSettings(GeneralSettings):
     """Settings of the whole proxy, those of batteries included."""
 
+    tls: TlsSettings | None = Field(
+        default=None,
+        description="Serve HTTPS: `{cert: /etc/llmproxy/tls.crt, key: /etc/llmproxy/tls.key}`. "
+        "TLS 1.2 and 1.3, HTTP/1.1. Default: HTTP.",
+    )
+    proxy_protocol: tuple[Network, ...] = Field(
+        default=(),
+        description="Load balancers whose connections begin with a PROXY header (v1 or v2), which "
+        "names the client: addresses, networks (`10.0.0.0/8`), `unix` for UNIX sockets. Every "
+        "connection from them must begin with it.",
+    )
+    forwarded_allow_ips: tuple[Network, ...] = Field(
+        default=(),
+        description="Proxies whose `forwarded_header` names the client: addresses, networks, "
+        "`unix`. The client is the last one in it that is not one of these. Of others the header "
+        "changes nothing.",
+    )
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
+        default="x-forwarded-for",
+        description="The header that the proxies in front write. The other one is not read: a "
+        "client could write it, and a proxy would pass it on.",
+    )
     unix_socket_mode: Annotated[str, BeforeValidator(file_mode)] = Field(
         default="0660",
         description='The mode of the UNIX socket of `bind_address`, in octal digits: `"0660"` lets '
@@ -254,6 +280,11 @@ class FullSettings(GeneralSettings):
     def keys_are_required(self) -> bool:
         """Whether no client is served without a key or a token."""
         return self.keys_required or bool(self.callers or self.jwt)
+
+    @property
+    def is_closed_by_tls(self) -> bool:
+        """Whether only clients with a certificate can connect."""
+        return self.tls is not None and self.tls.admits_by_certificate
 
     @property
     def admin_is_open(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic.functional_validators import AfterValidator
 
+from llmproxy.batteries.settings.tls import CertificateName
 from llmproxy.config import Limits, checks
 from llmproxy.config.base import (
     MIB,
@@ -73,6 +74,12 @@ class Caller(Team):
         default=None,
         description="Instead of `key`: the SHA-256 of the key, 64 hex digits (`printf %s KEY | "
         "sha256sum`). Use it for random keys only: a short key can be guessed from its hash.",
+    )
+    certificates: tuple[CertificateName, ...] = Field(
+        default=(),
+        description="Names in client certificates that stand for the caller, beside or instead of "
+        "a key: `URI:spiffe://example.org/search`, `DNS:search.example.com`, `CN:search` or "
+        "`sha256:DIGITS`. Needs `tls.client_ca`. A key that a client sends precedes.",
     )
     aliases: Mapping[Alias, Text] = Field(
         default_factory=dict, description="The caller's own names for groups: `{smart: gpt-4.1}`."

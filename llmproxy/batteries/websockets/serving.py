@@ -38,7 +38,8 @@ class WebSockets:
             raise _over_http("There are no WebSockets at this path")
         offer = offer_of(request)
         handshake = Handshake(request, runtime.config.general_settings.max_body_bytes)
-        runtime.callers.identify(offer.request.headers, record.request)
+        sent = offer.request
+        runtime.callers.identify(sent.headers, record.request, sent.proven_names)
         opening = Opening(offer, handshake, runtime, client, record)
         if route.path == REALTIME or offer.model is not None:
             await opening.at_once()

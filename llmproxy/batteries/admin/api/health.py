@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 import llmproxy
 from llmproxy.batteries.admin.stats import finite
+from llmproxy.batteries.admin.stats.certificate import TlsView, tls_view
 from llmproxy.batteries.admin.stats.collector import StatsCollector
 from llmproxy.batteries.admin.stats.database import DatabaseView, database_view
 from llmproxy.batteries.admin.stats.state import LostView, lost_view
@@ -84,6 +85,7 @@ class Health(BaseModel):
     lost: LostView
     shared: SharedStateView | None
     database: DatabaseView | None
+    tls: TlsView | None
     groups: list[GroupHealth]
     endpoints: list[EndpointHealth]
 
@@ -118,7 +120,8 @@ def health_routes(
         """Return the state of every endpoint."""
         config_error = None if reloader is None else reloader.loaded.error
         lost = lost_view(collector.stats().counters.calls.lost)
-        return health_of(live, config_error, lost, database_view(collector), monotonic())
+        database, tls = database_view(collector), tls_view(collector)
+        return health_of(live, config_error, lost, database, monotonic(), tls=tls)
 
     return router
 
@@ -129,6 +132,8 @@ def health_of(
     lost: LostView,
     database: DatabaseView | None,
     now: float,
+    *,
+    tls: TlsView | None = None,
 ) -> Health:
     """Return the state of every endpoint at a moment of the monotonic clock."""
     runtime = live.runtime
@@ -146,6 +151,7 @@ def health_of(
         lost=lost,
         shared=shared_state_view(runtime),
         database=database,
+        tls=tls,
         groups=[_group_health(group) for group in groups],
         endpoints=endpoints,
     )

@@ -8,7 +8,7 @@ from the counters that it finds, so no counter ever falls.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from time import monotonic
 from typing import TYPE_CHECKING, cast
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llmproxy.batteries.cache import TwoLevelCache
     from llmproxy.batteries.store import Store
     from llmproxy.batteries.telemetry.recorder import MetricsRecorder
+    from llmproxy.batteries.tls import TlsStatus
     from llmproxy.runtime import LiveConfig, Runtime
 
 # The statistics that each worker publishes in its own slot of the shared memory.
@@ -107,7 +108,8 @@ _decode_counters = msgspec.msgpack.Decoder(Counters).decode
 class StatsCollector:
     """One per process. Owns what earlier workers in the same slot had counted.
 
-    `slot` is None if there is only one process, `store` if none is installed.
+    `slot` is None if there is only one process, `store` if none is installed. `tls`
+    returns what is served by it.
     """
 
     def __init__(
@@ -116,8 +118,10 @@ class StatsCollector:
         recorder: MetricsRecorder,
         slot: WorkerSlot | None = None,
         store: Store | None = None,
+        tls: Callable[[], TlsStatus | None] | None = None,
     ) -> None:
         self.store = store
+        self.tls = tls
         self._live = live
         self._recorder = recorder
         self._slot = slot

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 import llmproxy
 from llmproxy.batteries.admin.stats import finite
+from llmproxy.batteries.admin.stats.certificate import TlsView, tls_view
 from llmproxy.batteries.admin.stats.collector import CacheGauges, GroupGauges, cache_of
 from llmproxy.batteries.admin.stats.database import DatabaseView, database_view
 from llmproxy.batteries.admin.stats.levels import EndpointGauges, LimitsView, limits_view
@@ -130,6 +131,7 @@ class ProxyView(BaseModel):
     groups: list[GroupView]
     cache: CacheView | None
     database: DatabaseView | None
+    tls: TlsView | None
     lost: LostView
 
 
@@ -184,6 +186,7 @@ def _proxy_view(live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -
         groups=groups,
         cache=_cache_view(live, stats.gauges.cache),
         database=database_view(sampler.collector),
+        tls=tls_view(sampler.collector),
         lost=lost_view(stats.counters.calls.lost),
     )
 

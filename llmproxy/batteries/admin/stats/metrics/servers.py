@@ -1,4 +1,5 @@
-"""Metrics of the servers that instances share: the database that keeps calls, shared state."""
+"""Metrics of the servers that instances share (the database that keeps calls, shared state), and of
+the proxy's own certificate."""
 
 from llmproxy.batteries.admin.stats.metrics.subjects import PROXY
 
@@ -36,5 +37,15 @@ SERVERS = (
         "llmproxy_shared_instances",
         "Instances that share their state, including this one.",
         lambda proxy: None if proxy.shared is None else proxy.shared.instances,
+    ),
+    PROXY.gauge(
+        "llmproxy_tls_certificate_expires_seconds",
+        "When the certificate that the proxy serves expires, in Unix seconds.",
+        lambda proxy: None if proxy.tls is None else proxy.tls.expires_at,
+    ),
+    PROXY.gauge(
+        "llmproxy_tls_certificate_refused",
+        "1: newer files of certificate and key cannot be used, and the ones before are served.",
+        lambda proxy: None if proxy.tls is None else proxy.tls.error is not None,
     ),
 )
