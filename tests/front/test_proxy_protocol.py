@@ -1,24 +1,11 @@
 """The PROXY header, well-formed, cut anywhere, and hostile."""
 
-import struct
-from ipaddress import ip_address
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.batteries.front.proxy_protocol import MalformedHeader, parse
-
-SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
-
-
-def v2(source, target, ports=(51234, 443), *, command=0x21, family=None, extra=b"", length=None):
-    packed = ip_address(source).packed + ip_address(target).packed + struct.pack("!HH", *ports)
-    family = {4: 0x11, 16: 0x21}[len(ip_address(source).packed)] if family is None else family
-    rest = packed + extra
-    head = struct.pack("!BBH", command, family, len(rest) if length is None else length)
-    return SIGNATURE + head + rest
-
+from tests.support.proxy_header import SIGNATURE, v2
 
 GOOD = [
     (b"PROXY TCP4 192.0.2.7 198.51.100.1 51234 443\r\n", ("192.0.2.7", 51234)),

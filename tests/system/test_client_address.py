@@ -7,11 +7,11 @@ import struct
 
 import pytest
 
-from tests.front.test_proxy_protocol import v2
 from tests.support.certificates import Authority
 from tests.support.client import CHAT, Connection, request
 from tests.support.process import running
 from tests.support.proxy import config_for
+from tests.support.proxy_header import v2
 from tests.support.run import bounded
 from tests.support.vendor import always, chat, http, scripted
 
