@@ -23,7 +23,7 @@ from llmproxy.tools.command_parser import (
     add_config,
     similar,
 )
-from llmproxy.tools.output import with_safe_output
+from llmproxy.tools.output import wants_colour, with_safe_output
 
 if TYPE_CHECKING:
     from llmproxy.batteries.config_file import ConfigFile
@@ -272,8 +272,8 @@ def _serve_with_workers(
 def _print_problems(error: ConfigError, *, is_start: bool) -> int:
     from llmproxy.batteries.config_file import with_excerpts  # noqa: PLC0415
 
-    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    print(with_excerpts(error.problems, colour=colour), file=sys.stderr)  # noqa: T201
+    text = with_excerpts(error.problems, colour=wants_colour(sys.stderr))
+    print(text, file=sys.stderr)  # noqa: T201
     count = len(error.problems)
     ending = "; nothing was started" if is_start else ""
     print(f"{count} problem{'s' * (count > 1)}{ending}.", file=sys.stderr)  # noqa: T201

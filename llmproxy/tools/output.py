@@ -13,7 +13,8 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TextIO
 
 INTERRUPTED = 128 + 2
 READER_LEFT = 128 + 13
@@ -49,6 +50,12 @@ def with_safe_output(work: Callable[[], int]) -> int:
         _drop_what_fails()
         return INTERRUPTED
     return status
+
+
+def wants_colour(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether colours may be written: to a terminal, unless NO_COLOR is set
+    (https://no-color.org) or the terminal is a dumb one."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def _status(work: Callable[[], int]) -> int:

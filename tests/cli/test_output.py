@@ -3,6 +3,7 @@
 Each command runs as a process of its own: what Python does at its very end belongs to it.
 """
 
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from llmproxy.cli import JOBS
+from llmproxy.tools.output import wants_colour
 from tests.support.process import BARE, LLMPROXY, running
 from tests.support.run import bounded
 
@@ -31,6 +33,8 @@ ALONE = [
     ("schema",),
     ("check", "llmproxy.yaml"),
     ("check", "--show"),
+    ("doctor",),
+    ("doctor", "--json"),
     ("explain", "--model", "grüße"),
     ("simulate", "--rate", "1", "--seconds", "5"),
     ("simulate", "--rate", "1", "--seconds", "5", "--json"),
@@ -187,3 +191,22 @@ def test_ctrl_c_says_nothing(tmp_path):
 
     assert (said.returncode, said.stdout) == (130, b"")
     assert b"Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "environ", "coloured"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (True, {}, True),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (False, {"TERM": "xterm"}, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(is_terminal, environ, coloured):
+    class Stream(io.StringIO):
+        def isatty(self):
+            return is_terminal
+
+    assert wants_colour(Stream(), environ) is coloured

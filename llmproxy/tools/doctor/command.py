@@ -37,6 +37,7 @@ from llmproxy.tools.doctor.through import (
     compare_beside,
     compare_running,
 )
+from llmproxy.tools.output import wants_colour
 from llmproxy.tools.progress import progress
 
 HEALTH_S = 2.0
@@ -176,7 +177,7 @@ def _report(diagnosis: Diagnosis, *, as_data: bool) -> str:
     findings, endpoints, notes = diagnosis.findings, diagnosis.endpoints, diagnosis.notes
     if as_data:
         return as_json(findings, endpoints, notes)
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    colour = wants_colour(sys.stdout)
     width = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
     return as_text(findings, endpoints, notes, width=width, colour=colour)
 

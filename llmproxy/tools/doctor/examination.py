@@ -178,7 +178,8 @@ async def _ask(examined: Examined, trial: Trial, *, stream: bool) -> None:
         examined.bound = OTHER_BOUND[examined.bound]
         done = await sent(examined.endpoint, call, trial, bound=examined.bound)
     examined.answers[stream] = done
-    examined.findings += answer_findings(
+    known = {finding.code for finding in examined.findings}
+    told = answer_findings(
         done,
         call,
         examined.endpoint,
@@ -187,6 +188,7 @@ async def _ask(examined: Examined, trial: Trial, *, stream: bool) -> None:
         timeout_s=trial.timeout_s,
         slow_s=trial.slow_s,
     )
+    examined.findings += [finding for finding in told if finding.code not in known]
 
 
 async def sent(endpoint: Endpoint, call: SmallCall, trial: Trial, *, bound: str) -> Exchange:

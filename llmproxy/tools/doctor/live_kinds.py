@@ -21,7 +21,7 @@ LIVE_KINDS = (
     FindingKind(
         "port_silent",
         FAULT,
-        "{address} does not answer: no connection in {seconds:g} s.",
+        "{address} does not answer: the attempt to connect timed out.",
         "Let the firewall pass TCP to it; behind a proxy, set HTTPS_PROXY.",
     ),
     FindingKind(
@@ -40,7 +40,7 @@ LIVE_KINDS = (
     FindingKind(
         "certificate_expired",
         FAULT,
-        "its certificate has expired, or is not valid yet: {why}.",
+        "its certificate is not valid now: {why}.",
         "Let its operator renew it; if several endpoints have this, check this machine's clock.",
     ),
     FindingKind(
@@ -58,7 +58,7 @@ LIVE_KINDS = (
     FindingKind(
         "certificate_ends_soon",
         WARNING,
-        "its certificate ends in {days:.0f} days.",
+        "its certificate ends on {date}, {days:.1f} days from now.",
         "Let its operator renew it.",
     ),
     # ---- an endpoint: what it answers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from datetime import UTC, datetime
 from time import time
 
 from llmproxy.errors import ConnectFailed, GatewayError
@@ -37,14 +38,14 @@ async def reach(
         async with asyncio.timeout(timeout_s):
             connected = await client.dial(endpoint, _Connected)
     except ConnectFailed as failure:
-        finding = connect_finding(failure, endpoint, subject, timeout_s)
+        finding = connect_finding(failure, endpoint, subject)
         if finding.code == "port_silent" and await _takes_connections(endpoint):
             why = "it takes the connection, and does not answer the handshake"
             finding = found("tls_failed", subject, why=why)
         return [finding], False
     except TimeoutError:
         address = f"{endpoint.host}:{endpoint.port}"
-        return [found("port_silent", subject, address=address, seconds=timeout_s)], False
+        return [found("port_silent", subject, address=address)], False
     except GatewayError as failure:
         return [found("not_connected", subject, why=_brief(failure))], False
     try:
@@ -67,9 +68,7 @@ async def _takes_connections(endpoint: Endpoint) -> bool:
     return True
 
 
-def connect_finding(
-    failure: ConnectFailed, endpoint: Endpoint, subject: str, timeout_s: float
-) -> DoctorFinding:
+def connect_finding(failure: ConnectFailed, endpoint: Endpoint, subject: str) -> DoctorFinding:
     """Return why a connection failed, by the error beneath. Pure."""
     address, cause = f"{endpoint.host}:{endpoint.port}", _root(failure)
     match cause:
@@ -84,12 +83,12 @@ def connect_finding(
         case ConnectionRefusedError():
             return found("port_refused", subject, address=address)
         case TimeoutError():
-            return found("port_silent", subject, address=address, seconds=timeout_s)
+            return found("port_silent", subject, address=address)
     words = failure.message
     if "cannot resolve" in words:
         return found("name_not_found", subject, host=endpoint.host, why="the resolver is silent")
     if words.startswith("no connection to"):
-        return found("port_silent", subject, address=address, seconds=timeout_s)
+        return found("port_silent", subject, address=address)
     if "TLS" in words:
         return found("tls_failed", subject, why=_brief(failure))
     return found("not_connected", subject, why=_brief(failure))
@@ -108,8 +107,12 @@ def _validity(certificate: object, subject: str) -> list[DoctorFinding]:
     ends = certificate.get("notAfter") if isinstance(certificate, dict) else None
     if ends is None:
         return []
-    days = (ssl.cert_time_to_seconds(ends) - time()) / DAY_S
-    return [found("certificate_ends_soon", subject, days=days)] if days < SOON_DAYS else []
+    ends_at = ssl.cert_time_to_seconds(ends)
+    days = (ends_at - time()) / DAY_S
+    if days >= SOON_DAYS:
+        return []
+    date = datetime.fromtimestamp(ends_at, UTC).date()
+    return [found("certificate_ends_soon", subject, date=date, days=days)]
 
 
 def _root(error: BaseException) -> BaseException:

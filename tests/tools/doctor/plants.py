@@ -110,13 +110,14 @@ async def silent_port():
 
 
 @asynccontextmanager
-async def relay(to_port, *, collects=False, delay_s=0.0):
-    """A proxy in between, which collects each answer or delays each piece. Yields its port."""
+async def relay(to_port, *, collects=False, delay_s=0.0, rewrite=bytes):
+    """A proxy in between: collects each answer, delays or rewrites each piece. Yields its port."""
 
     async def back(upstream, client):
         collected = b""
         while piece := await upstream.read(65536):
             await asyncio.sleep(delay_s)
+            piece = rewrite(piece)
             if not collects:
                 client.write(piece)
                 continue
