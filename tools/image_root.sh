@@ -3,7 +3,7 @@
 # Debian's own, with a `python` and a `pip` where the official image has them. Needs root.
 set -eu
 root=$1
-[ -e "$root/usr/local/bin/pip" ] && exit 0
+[ -L "$root/usr/local/bin/pip" ] && exit 0
 [ "$(id -u)" = 0 ] || { echo "make test-image needs root: it makes a root file system" >&2; exit 1; }
 command -v debootstrap >/dev/null && command -v bwrap >/dev/null || {
     apt-get update -qq >/dev/null

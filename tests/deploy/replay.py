@@ -141,12 +141,12 @@ def without_shells(image):
             (image.root / folder / name).unlink(missing_ok=True)
 
 
-def start(image, *words, volume, config):
+def start(image, *words, volume, config, **variables):
     """Return the command that starts words in the image: read-only, without any capability."""
     user, group = image.user.split(":")
     for place in ("etc/llmproxy", "tmp"):  # an engine makes the places of mounts
         (image.root / place).mkdir(exist_ok=True)
-    environment = image.environment.items()
+    environment = (image.environment | variables).items()
     return [
         *("bwrap", "--die-with-parent", "--ro-bind", str(image.root), "/"),
         *("--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--chmod", "1777", "/tmp"),

@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from llmproxy.tools.ready import DEFAULT_URL
 from llmproxy.tools.simulator.settings import VendorSettings
 from llmproxy.tools.simulator.vendor import serve
 from tests.deploy.replay import build, new_volume, start, without_shells
@@ -27,7 +28,6 @@ pytestmark = pytest.mark.skipif(
     not BASE or os.getuid() != 0 or shutil.which("bwrap") is None,
     reason="needs root, bubblewrap and a root file system; see make test-image",
 )
-PORT = 4000
 MOST_MEGABYTES = 200
 
 
@@ -68,24 +68,33 @@ async def test_the_image_serves_without_root_shell_or_writable_files(tmp_path, i
     config, volume = tmp_path / "config", new_volume(image, tmp_path / "volume")
     config.mkdir()
     where = {"volume": volume, "config": config}
-    health = start(image, *image.said["HEALTHCHECK"], **where)
+
+    def is_healthy(address):
+        asks = start(image, *image.said["HEALTHCHECK"], **where, LLMPROXY_READY_URL=address)
+        return healthy(asks)
+
     async with serve(VendorSettings(name="vendor")) as vendor:
-        settings = config_for(vendor.base_url)
-        (config / "llmproxy.yaml").write_text(json.dumps(settings))
-        words = (*image.said["ENTRYPOINT"], *image.said["CMD"], "--workers", str(workers))
-        assert not await asyncio.to_thread(healthy, health)
+        (config / "llmproxy.yaml").write_text(json.dumps(config_for(vendor.base_url)))
+        # The port of the image may be taken here, where it has no network of its own.
+        more = ("--port", "0", "--workers", str(workers))
+        words = (*image.said["ENTRYPOINT"], *image.said["CMD"], *more)
         async with running(tmp_path / "out", program=(*start(image, *words, **where),)) as proxy:
-            assert proxy.port == PORT
-            here = f"http://127.0.0.1:{PORT}"
+            here = f"http://127.0.0.1:{proxy.port}"
             assert "simulated answer" in await asyncio.to_thread(chat, here)
-            assert await asyncio.to_thread(healthy, health)
+            async with asyncio.timeout(30):
+                while not await asyncio.to_thread(is_healthy, here):
+                    await asyncio.sleep(0.1)
             await until((volume / "llmproxy.sqlite").exists)
             assert (volume / "llmproxy.sqlite").stat().st_uid == int(image.user.split(":")[0])
             (first,) = children_of(proxy.pid)
             os.kill(first, signal.SIGTERM)  # process 1 of the container
             assert await proxy.ended() == 0
             assert "Traceback" not in proxy.stderr
-        assert not await asyncio.to_thread(healthy, health)
+        assert not await asyncio.to_thread(is_healthy, here)
+
+
+def test_the_health_check_asks_the_port_that_the_image_exposes(image):
+    assert image.said["EXPOSE"] == [DEFAULT_URL.rpartition(":")[2]]
 
 
 def test_the_image_has_no_more_than_it_needs(image):
