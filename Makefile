@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-deploy test-image manifests image coverage mutants check check-types check-rules check-js format bench e2e lock docs site dist dist-check release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-deploy test-image manifests image coverage mutants check check-types check-rules check-js format bench e2e lock docs site test-site dist dist-check release clean
 .DEFAULT_GOAL := run
 # Many images set it, and then every process would compile and pytest rewrite all files again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -83,9 +83,13 @@ format: .venv/.dev
 docs: .venv/.dev  ## regenerate the pages of docs/reference and docs/llmproxy.schema.json
 	@$(BIN)/python tools/reference.py
 
-site: .venv/.docs  ## build the documentation as a site in site/: offline, warnings are errors
+site: .venv/.docs  ## build the documentation as a site in site/: offline; warnings and misspelt words are errors
+	@$(BIN)/codespell *.md docs ops llmproxy tools
 	@$(BIN)/sphinx-build -q -W --keep-going -j auto -b html -d .venv/.sphinx docs site
 	@echo "Written: site/index.html"
+
+test-site: .venv/.dev site  ## the links, anchors and assets of the built site
+	@$(BIN)/python -m pytest tests/site $(ARGS)
 
 bench: .venv/.bench  ## nginx, LLMProxy and direct, side by side; writes bench/RESULTS.md
 	@$(BIN)/python bench/run.py $(ARGS)
