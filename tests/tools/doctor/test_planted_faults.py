@@ -166,7 +166,10 @@ async def test_each_fault_of_an_endpoint_is_found(tmp_path):
             endpoint("wrong-model", simulated) | {"model": "gpt-9"},
             endpoint("collected", between),
         ]
-        config = {"model_groups": [{"model_group": "gpt-4.1", "models": models}]}
+        config = {
+            "model_groups": [{"model_group": "gpt-4.1", "models": models}],
+            "general_settings": {"bind_port": free_port()},  # where no proxy runs
+        }
         environ = {"SSL_CERT_FILE": str(tmp_path / "ca.pem")}
 
         options = ("--live", "--timeout", "6", "--slow", "1")
