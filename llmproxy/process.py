@@ -17,6 +17,7 @@ import uvloop
 import llmproxy
 from llmproxy.batteries.addresses import UNIX, WILDCARDS
 from llmproxy.batteries.settings import full
+from llmproxy.batteries.systemd import Systemd
 from llmproxy.config import Config
 from llmproxy.rules.authority import authority
 from llmproxy.serving import Batteries, serve_on
@@ -46,8 +47,13 @@ def serve(
     async def run() -> None:
         mode = int(full(config.general_settings).unix_socket_mode, 8)
         with sockets_for(*address, environ, mode=mode) as sockets:
-            text = announce(sockets)
-            await serve_on(sockets, config, environ, batteries, on_started=lambda: say(text))
+            text, systemd = announce(sockets), Systemd(environ)
+
+            def started() -> None:
+                say(text)
+                systemd.ready(text.partition("\n")[0])
+
+            await serve_on(sockets, config, environ, batteries, on_started=started)
 
     return run_to_the_end(run)
 

@@ -43,6 +43,7 @@ class Batteries(RuntimeBatteries):
     open_admin: Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None = None
     reload: Callable[[LiveConfig], AbstractAsyncContextManager[None]] | None = None
     health_checks: HealthCheckOpener | None = None
+    service_manager: HealthCheckOpener | None = None
     front: Any = None  # its `open` yields what accepts connections
 
     def check(self, config: Config, *, file: str = "config") -> None:
@@ -172,8 +173,9 @@ async def open_app(
             live.on_change.append(lambda: telemetry.install(live.runtime.resources.prices))
         if batteries.reload is not None:
             await stack.enter_async_context(batteries.reload(live))
-        if batteries.health_checks is not None:
-            await stack.enter_async_context(batteries.health_checks(live))
+        for opener in (batteries.health_checks, batteries.service_manager):
+            if opener is not None:
+                await stack.enter_async_context(opener(live))
         admin = None
         if batteries.open_admin is not None:
             admin = await stack.enter_async_context(batteries.open_admin(live, telemetry))

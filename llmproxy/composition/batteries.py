@@ -104,6 +104,7 @@ def installed(
         acquire=None if reloader is None else reloader.shared.acquire,
         reload=None if reloader is None else reloader.serve,
         health_checks=_health_checks(),
+        service_manager=None if slot is not None else _service_manager(reloader),
         front=front,
     )
 
@@ -116,6 +117,14 @@ def _health_checks() -> HealthCheckOpener:
     from llmproxy.batteries.health_checks import open_health_checks  # noqa: PLC0415
 
     return open_health_checks
+
+
+@needs("systemd")
+def _service_manager(reloader: Reloader | None) -> HealthCheckOpener:
+    from llmproxy.batteries.systemd import Systemd  # noqa: PLC0415
+
+    on_hangup = None if reloader is None else reloader.on_hangup
+    return lambda live: Systemd(live.process.environ).watch(live, on_hangup)
 
 
 @needs("front", "tls")

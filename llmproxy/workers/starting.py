@@ -19,6 +19,7 @@ from llmproxy.batteries.shared_state.embedded import (
     NotStartedError,
     embedded_server,
 )
+from llmproxy.batteries.systemd import Systemd
 from llmproxy.batteries.telemetry.shared_memory import SharedMemory
 from llmproxy.composition import import_slow_modules
 from llmproxy.errors import ConfigError, Problem
@@ -91,7 +92,7 @@ def serve_with_workers(
         )
         source = f"{file or 'the environment'}, with {count} workers"
         text = announcement(config, source, port.sockets, token=START_TOKEN)
-        return _supervisor(context, count, text).run()
+        return _supervisor(context, count, text, Systemd(environ)).run()
 
 
 class WithSharedStore:
@@ -113,7 +114,7 @@ class WithSharedStore:
         return config.model_copy(update={"general_settings": shared})
 
 
-def _supervisor(context: WorkerContext, count: int, text: str) -> Supervisor:
+def _supervisor(context: WorkerContext, count: int, text: str, systemd: Systemd) -> Supervisor:
     import_slow_modules()
     # Freeze the objects that exist now: pages that the collector does not write stay shared.
     gc.collect()
@@ -123,6 +124,15 @@ def _supervisor(context: WorkerContext, count: int, text: str) -> Supervisor:
     if context.server is not None:
         start, running = context.server.start, context.server.process
         others.append(ProcessSlot("The embedded Valkey", start, process=running))
+
+    def accepting() -> None:
+        say(text)
+        systemd.ready(text.partition("\n")[0])
+
+    def stopping() -> None:
+        context.port.close()
+        systemd.stopping()
+
     return Supervisor(
         context.inbox,
         [
@@ -131,8 +141,9 @@ def _supervisor(context: WorkerContext, count: int, text: str) -> Supervisor:
         ],
         others=others,
         reloads=context.file is not None,
-        on_accepting=lambda: say(text),
-        on_stopping=context.port.close,
+        on_accepting=accepting,
+        on_stopping=stopping,
+        systemd=systemd,
         patience_s=settings.drain_delay_s + settings.drain_timeout_s + CANCEL_GRACE_S + CLOSING_S,
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 
+from llmproxy.batteries.systemd import Systemd
 from llmproxy.workers.inbox import ACCEPTING, STOPPING, Inbox
 from llmproxy.workers.process_slot import Process, ProcessSlot, how_it_ended
 
@@ -25,7 +26,7 @@ class Supervisor:
     signal arrives. Workers that take longer than `patience_s` after it are killed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - whom it supervises, and whom it tells of what
         self,
         inbox: Inbox,
         workers: Sequence[ProcessSlot],
@@ -35,6 +36,7 @@ class Supervisor:
         on_accepting: Callable[[], None],
         on_stopping: Callable[[], None],
         patience_s: float,
+        systemd: Systemd | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._inbox = inbox
@@ -45,6 +47,7 @@ class Supervisor:
         self._on_stopping = on_stopping
         self._patience_s = patience_s
         self._clock = clock
+        self._systemd = systemd or Systemd({})
         self._stopping = False
         self._kill_at = inf
         self._status = 0
@@ -54,6 +57,7 @@ class Supervisor:
         # Start one worker first, so that an error common to all is reported once.
         self._workers[0].start_at = self._clock()
         while not self._stopping or self._living():
+            self._systemd.alive(self._clock())
             self._fill_slots(self._clock())
             for byte in self._inbox.wait(self._next_moment() - self._clock()):
                 self._handle(byte)
@@ -67,7 +71,7 @@ class Supervisor:
 
     def _next_moment(self) -> float:
         start_at = [] if self._stopping else [slot.start_at for slot in self._slots]
-        return min([self._kill_at, *start_at])
+        return min([self._kill_at, self._systemd.alive_at, *start_at])
 
     def _fill_slots(self, now: float) -> None:
         for slot in self._slots:
@@ -87,6 +91,7 @@ class Supervisor:
             self._stop(byte)
         elif byte == signal.SIGHUP and self._reloads:
             self._signal_workers(byte)
+            self._systemd.reloaded()
         elif byte == signal.SIGHUP:
             self._stop(signal.SIGTERM)
 
