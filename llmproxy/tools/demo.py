@@ -18,9 +18,10 @@ DEMO_ANNOUNCEMENT = """\
 LLMProxy {version} on {base}: the DEMO.
 {reason}Its endpoints are simulated: the answers are made up and cost nothing.
 
-Try it:
+Try it: an endpoint fails, and another one answers, as x-llmproxy-explain says.
 
-curl {base}/v1/chat/completions -H 'content-type: application/json' \\
+curl -i {base}/v1/chat/completions -H 'content-type: application/json' \\
+  -H 'x-llmproxy-explain: 1' \\
   -d '{{"model": "gpt-4.1", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
 
 Or from Python (pip install openai):

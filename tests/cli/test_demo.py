@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 import signal
 import sys
@@ -47,7 +48,10 @@ async def test_without_config_and_keys_the_demo_starts_and_its_curl_line_works_a
 
     assert "DEMO" in proxy.stderr.splitlines()[0]
     assert said.status == 0
-    answer = json.loads(said.stdout)
+    head, _, body = said.stdout.replace("\r", "").partition("\n\n")
+    (explained,) = re.findall(r"^x-llmproxy-explain: (.*)$", head, re.MULTILINE)
+    assert re.search(r"failed 503 .*answered 200", explained), "its first call shows a failover"
+    answer = json.loads(body)
     assert answer["object"] == "chat.completion"
     assert answer["choices"][0]["message"]["content"].startswith("Hello!")
 

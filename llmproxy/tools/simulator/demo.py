@@ -1,7 +1,8 @@
 """The demo: three vendors on loopback, and the config of a proxy in front of them.
 
-One is a little slow, one has a small rate limit, one fails now and then, so that balancing and
-failover can be observed. Streams run at a speed that a person can follow.
+The first call fails at its first endpoint. Later one vendor is a little slow, one has a small rate
+limit, one fails now and then, so that balancing and failover can be observed. Streams run at a
+speed that a person can follow.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ VENDORS = (
     ),
 )
 FAILS_EVERY = 3
+OVERLOADED = "status:503:server_is_overloaded"
 
 # model -> the price of the real one, in US dollars per million tokens in and out
 MODELS = {
@@ -80,7 +82,11 @@ async def demo_fleet(*, database_url: str = "off") -> AsyncIterator[Fleet]:
     """Run the demo's vendors on free ports of this event loop."""
     async with AsyncExitStack() as stack:
         vendors = [await stack.enter_async_context(serve(settings)) for settings in VENDORS]
-        vendors[2].faults.append(Fault("status:503:server_is_overloaded", every=FAILS_EVERY))
+        # Whichever of them is asked first fails once: the first call shows a failover.
+        at_first = Fault(OVERLOADED, times=1)
+        for vendor in vendors:
+            vendor.faults.append(at_first)
+        vendors[2].faults.append(Fault(OVERLOADED, every=FAILS_EVERY))
         yield Fleet(
             {vendor.settings.name: vendor for vendor in vendors}, _config(vendors, database_url)
         )

@@ -7,6 +7,7 @@ import sys
 import urllib.request
 
 import openai
+import pytest
 
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.tools.simulator.demo import FAILS_EVERY, demo_fleet
@@ -70,6 +71,8 @@ async def test_the_demos_config_is_valid():
 async def test_every_vendor_of_the_demo_answers_at_the_address_in_its_config():
     async with demo_fleet() as fleet:
         config = parse_config(fleet.config_yaml, {}, file="demo")
+        for vendor in fleet.vendors.values():
+            vendor.faults.clear()
         openai_params, classic, azure_v1 = [model.params for model in config.model_groups[0].models]
         texts = set()
         for params in (openai_params, azure_v1):
@@ -85,10 +88,30 @@ async def test_every_vendor_of_the_demo_answers_at_the_address_in_its_config():
     assert texts.pop().startswith("Hello! This is a simulated answer to “Hello, wörld!”")
 
 
+@pytest.mark.parametrize("first", ["demo-openai", "demo-azure-v1"])
+@bounded()
+async def test_the_first_request_of_all_fails_at_whichever_vendor(first):
+    async with demo_fleet() as fleet:
+        urls = {
+            "demo-openai": fleet.vendors["demo-openai"].base_url,
+            "demo-azure-v1": fleet.vendors["demo-azure-v1"].azure_v1_url,
+        }
+        outcomes = []
+        for name in (first, *(name for name in urls if name != first)):
+            async with openai_client(fleet.vendors[name], base_url=urls[name]) as client:
+                try:
+                    await client.models.list()
+                    outcomes.append("answered")
+                except openai.InternalServerError as error:
+                    outcomes.append(error.status_code)
+    assert outcomes == [503, "answered"]
+
+
 @bounded()
 async def test_one_vendor_of_the_demo_fails_now_and_then():
     async with demo_fleet() as fleet:
         vendor = fleet.vendors["demo-azure-v1"]
+        del vendor.faults[0]  # of the first request
         async with openai_client(vendor, base_url=vendor.azure_v1_url) as client:
             outcomes = await asyncio.gather(
                 *(client.models.list() for _ in range(FAILS_EVERY * 2)), return_exceptions=True
