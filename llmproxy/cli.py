@@ -47,6 +47,7 @@ EXAMPLES = (
     "llmproxy top                          watch a running proxy",
 )
 
+OTHERS = "Others"  # the last of the jobs
 # Job -> command -> what it does, and the module with its add_commands(commands) and run(options);
 # None: in this file.
 JOBS: dict[str, dict[str, tuple[str, str | None]]] = {
@@ -88,6 +89,12 @@ JOBS: dict[str, dict[str, tuple[str, str | None]]] = {
             "llmproxy.tools.db_command",
         ),
     },
+    OTHERS: {
+        "completion": (
+            "print a script that completes words in your shell",
+            "llmproxy.tools.completion.options",
+        ),
+    },
 }
 MODULES = {name: module for commands in JOBS.values() for name, (_, module) in commands.items()}
 WITHOUT_COMMAND = {"help": "show the help of a command", "version": "print the version"}
@@ -116,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser(command: str | None = None) -> CommandParser:
     """Return the parser of the command line: of one command, or of all."""
     top = _CommandLine(prog="llmproxy", description=DESCRIPTION, examples=EXAMPLES)
+    top.set_defaults(whole=parser)  # of the completion, which cannot import this file
     top.add_argument("--version", action="version", version=f"llmproxy {llmproxy.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, dest="command")
     if command is None:
@@ -138,8 +146,8 @@ class _CommandLine(CommandParser):
         for job, commands in JOBS.items():
             yield f"{job}:"
             yield from (f"  {name:{width}}{text}" for name, (text, _) in commands.items())
-            yield ""
-        yield "Others:"
+            if job != OTHERS:
+                yield ""
         yield from (f"  {name:{width}}{text}" for name, text in WITHOUT_COMMAND.items())
         yield from ("", "examples:", *(f"  {example}" for example in self.examples), "")
         yield "`llmproxy COMMAND --help` explains a command and its options."

@@ -72,6 +72,10 @@ class CommandParser(argparse.ArgumentParser):
                 return dict(action.choices)
         return {}
 
+    def actions(self) -> list[argparse.Action]:
+        """Return the options and positional arguments, in the order of the help."""
+        return list(self._actions)
+
     def known_options(self) -> list[str]:
         """Return the long options, in the order of the help."""
         return [name for name in self._option_string_actions if name.startswith("--")]

@@ -12,7 +12,7 @@ from tests.support.run import bounded
 
 COMMANDS = [
     *("serve", "demo", "check", "simulate", "schema", "top", "explain", "cache"),
-    *("keys", "teams", "spend", "db", "import", "doctor", "init"),
+    *("keys", "teams", "spend", "db", "import", "doctor", "init", "completion"),
 ]
 ACTIONS = ["cache purge", "keys create", "keys rotate", "teams change", "db backup"]
 

@@ -28,6 +28,7 @@ model_list:
   - {model_name: größe, litellm_params: {model: openai/gpt-4.1, api_key: os.environ/K}}
 """
 ALONE = [
+    ("completion", "bash"),
     ("init", "--yes", "--force", "--config", "made.yaml"),
     ("import", "other.yaml"),
     ("schema",),

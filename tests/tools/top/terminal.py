@@ -23,14 +23,15 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 class Terminal:
     """`written` is all that the command wrote, escapes and all."""
 
-    def __init__(self, *arguments, columns=80, rows=24, environ=None):
+    def __init__(self, *arguments, columns=80, rows=24, environ=None, program=LLMPROXY, cwd=None):
         self.master, self.slave = pty.openpty()
         self.resize(columns, rows, tell=False)
         self.before = termios.tcgetattr(self.slave)
         self.written = ""
         self.decoder = codecs.getincrementaldecoder("utf-8")()
         self.process = subprocess.Popen(
-            [LLMPROXY, *arguments],
+            [program, *arguments],
+            cwd=cwd,
             stdin=self.slave,
             stdout=self.slave,
             stderr=self.slave,
