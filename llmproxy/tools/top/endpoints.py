@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from llmproxy.tools.top import figures
-from llmproxy.tools.top.look import QUIET, Look, bar, error_style, fill_style
+from llmproxy.tools.top.controls import Row, rows_of
+from llmproxy.tools.top.look import QUIET, Look, bar, error_style, fill_style, left_style
 from llmproxy.tools.top.payloads import Level, Recent, ShownEndpoint, ShownGroup, readable
 from llmproxy.tools.top.table import Column, cut, fit
 
@@ -26,28 +27,52 @@ class _Line:
     rank: int
     text: Text
     endpoint: bool = False
+    row: Row | None = None
 
 
 def endpoint_table(
-    groups: Sequence[ShownGroup], width: int, height: int | None, look: Look
+    groups: Sequence[ShownGroup],
+    width: int,
+    height: int | None,
+    look: Look,
+    *,
+    chosen: Row | None = None,
 ) -> list[Text]:
-    """Return the lines of the groups and endpoints, at most `height`; empty without groups."""
+    """Return the lines of the groups and endpoints, at most `height`, around the chosen one."""
     rows: list[ShownGroup | ShownEndpoint] = []
     for group in groups:
         rows += [group, *group.endpoints]
     if not rows:
-        return [cut(Text("There is no model group.", QUIET), width, look.glyphs.ellipsis)]
+        return [cut(Text("There is no model group to show.", QUIET), width, look.glyphs.ellipsis)]
+    places = rows_of(groups)
     fitted = fit(_columns(rows, look), width)
     lines: list[_Line] = []
     for index, row in enumerate(rows):
         text = fitted.row(index, look.glyphs.ellipsis)
-        lines.append(_Line(_rank(row), text, isinstance(row, ShownEndpoint)))
+        if places[index] == chosen:
+            text.pad_right(max(0, width - text.cell_len))
+            text.stylize("reverse")
+        lines.append(_Line(_rank(row), text, isinstance(row, ShownEndpoint), places[index]))
         why = _why(row)
         if why and not fitted.shows(WHY):
             note = Text(f"    {look.glyphs.corner} {why}", QUIET)
             lines.append(_Line(1, cut(note, width, look.glyphs.ellipsis)))
     head = fitted.head(width, look.glyphs.ellipsis)
-    return [head, *_as_fits(lines, width, None if height is None else height - 1, look)]
+    room = None if height is None else height - 1
+    at = [index for index, line in enumerate(lines) if line.row == chosen is not None]
+    if at and room is not None and len(lines) > room:
+        return [head, *_around(lines, at[0], width, room, look)]
+    return [head, *_as_fits(lines, width, room, look)]
+
+
+def _around(lines: Sequence[_Line], at: int, width: int, height: int, look: Look) -> list[Text]:
+    """Return the lines around one, and how many are above and below."""
+    room = max(1, height - 1)
+    first = min(max(0, at - room // 2), len(lines) - room)
+    above, below = first, len(lines) - first - room
+    counts = [f"{above} lines above"] * (above > 0) + [f"{below} lines below"] * (below > 0)
+    last = Text(f"{look.glyphs.ellipsis} {', '.join(counts)}", QUIET)
+    return [*(line.text for line in lines[first : first + room]), cut(last, width, "")][:height]
 
 
 def _rank(row: ShownGroup | ShownEndpoint) -> int:
@@ -84,8 +109,8 @@ def _columns(rows: Sequence[ShownGroup | ShownEndpoint], look: Look) -> list[Col
     def cells(read: Callable[[ShownEndpoint], Text]) -> list[Text]:
         return [read(row) if isinstance(row, ShownEndpoint) else Text() for row in rows]
 
-    requests = cells(lambda row: _used(row.capacity.requests, look))
-    tokens = cells(lambda row: _used(row.capacity.tokens, look))
+    requests = cells(lambda row: _share_left(row.capacity.requests, look))
+    tokens = cells(lambda row: _share_left(row.capacity.tokens, look))
     names = [_name(row) for row in rows]
     recents = [row.recent for row in rows]
     return [
@@ -152,13 +177,13 @@ def _busy(row: ShownGroup | ShownEndpoint) -> Text:
     return Text(f"{line}/{figures.count(at_once.limit)}", fill_style(used) if used >= 0.8 else "")
 
 
-def _used(level: Level | None, look: Look) -> Text:
+def _share_left(level: Level | None, look: Look) -> Text:
+    """Return what is left as a bar, as on the dashboard: full is good."""
     if level is None:
         return Text()
-    used = 1 - level.left / level.limit if level.limit else 1.0
-    used = min(1.0, max(0.0, used))
-    style = fill_style(used)
-    return Text.assemble((bar(used, BAR_CELLS, look.glyphs), style), f"{100 * used:.0f}%".rjust(5))
+    left = level.share_left
+    drawn = bar(left, BAR_CELLS, look.glyphs)
+    return Text.assemble((drawn, left_style(left)), f"{100 * left:.0f}%".rjust(5))
 
 
 def _left(level: Level | None) -> Text:

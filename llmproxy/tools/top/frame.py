@@ -5,44 +5,61 @@ from __future__ import annotations
 from rich.text import Text
 
 from llmproxy.tools.top.calls import call_table
+from llmproxy.tools.top.controls import Controls, Order, Page, shown_groups
 from llmproxy.tools.top.endpoints import endpoint_table
 from llmproxy.tools.top.header import header
 from llmproxy.tools.top.look import QUIET, Look
+from llmproxy.tools.top.pages import endpoint_page, help_page
+from llmproxy.tools.top.payloads import readable
 from llmproxy.tools.top.table import cut
 from llmproxy.tools.top.view import View
 
 CALLS_AT_LEAST = 4  # lines, with their head; none where not even this many lines are there:
 SHORT = 18
 CALLS_ONCE = 10
-FOOTER = "q leaves.  calls, errors and times are those of the last minute"
+UNTOUCHED = Controls()
+FOOTER = "q leaves.  ? keys.  bars: what is LEFT of a limit.  figures: last minute"
 
 
-def frame(view: View, now: float, size: tuple[int, int | None], look: Look) -> list[Text]:
+def frame(
+    view: View,
+    now: float,
+    size: tuple[int, int | None],
+    look: Look,
+    controls: Controls = UNTOUCHED,
+) -> list[Text]:
     """Return the lines: at most size[0] wide, and at most size[1] of them (None: all).
 
     Empty before a ShownProxy was heard.
     """
-    lines = [cut(line, size[0], look.glyphs.ellipsis) for line in _lines(view, now, size, look)]
+    lines = [
+        cut(line, size[0], look.glyphs.ellipsis) for line in _lines(view, now, size, look, controls)
+    ]
     for line in lines:
         line.no_wrap, line.overflow = True, "crop"
     return lines
 
 
-def _lines(view: View, now: float, size: tuple[int, int | None], look: Look) -> list[Text]:
+def _lines(
+    view: View, now: float, size: tuple[int, int | None], look: Look, controls: Controls
+) -> list[Text]:
     width, height = size
     if view.state is None:
         return []
+    if height is not None and controls.page is not Page.LIST:
+        return _page(view, width, height, look, controls)
+    groups = shown_groups(view.groups, controls)
     lines = header(view, view.state, now, width, look)
     if height is None:
-        endpoints = endpoint_table(view.groups, width, None, look)
+        endpoints = endpoint_table(groups, width, None, look)
         calls = call_table(view.calls[:CALLS_ONCE], width, None, look)
         return [*lines, Text(), *endpoints, *([Text()] if calls else []), *calls]
     for_calls = min(CALLS_AT_LEAST, len(view.calls) + 1) if view.calls and height >= SHORT else 0
-    endpoints = endpoint_table(view.groups, width, None, look)
+    endpoints = endpoint_table(groups, width, None, look, chosen=controls.chosen)
     if len(lines) + len(endpoints) + for_calls + 1 > height:
         lines = header(view, view.state, now, width, look, brief=True)
         room = max(2, height - 1 - len(lines) - for_calls)
-        endpoints = endpoint_table(view.groups, width, room, look)
+        endpoints = endpoint_table(groups, width, room, look, chosen=controls.chosen)
     room = height - 1 - len(lines) - len(endpoints)
     body = [*endpoints, *call_table(view.calls, width, room, look)]
     if view.lost is not None:
@@ -50,4 +67,39 @@ def _lines(view: View, now: float, size: tuple[int, int | None], look: Look) -> 
             line.stylize("dim")
     lines = [*lines, *body][: max(0, height - 1)]
     lines += [Text()] * (height - 1 - len(lines))
-    return [*lines, Text(FOOTER, QUIET)][-height:]
+    return [*lines, _footer(controls)][-height:]
+
+
+def _page(view: View, width: int, height: int, look: Look, controls: Controls) -> list[Text]:
+    """Return the lines of a page beside the list."""
+    if controls.page is Page.ENDPOINT and controls.chosen is not None:
+        lines = endpoint_page(view.groups, controls.chosen, view.calls, width, look)
+    else:
+        lines = help_page()
+    lines = lines[: max(0, height - 1)]
+    return [*lines, *[Text()] * (height - 1 - len(lines)), _footer(controls)][-height:]
+
+
+def _footer(controls: Controls) -> Text:
+    """Return the last line: what a key does now."""
+    if controls.asked is not None:
+        _, verb, meaning = controls.asked.action.value
+        row = controls.asked.row
+        name = f"{readable(row.endpoint or '')} of {readable(row.group)}"
+        return Text(f"[y/n] {verb} {name}? {meaning}", "bold yellow")
+    if controls.typing:
+        return Text(f"filter: {controls.filter}_   Enter keeps it, Escape ends it", "bold")
+    if controls.page is Page.HELP:
+        return Text("Any key goes back.", QUIET)
+    if controls.page is Page.ENDPOINT:
+        return Text("Escape goes back.  d drain  u undo the drain  c clear the cooldown", QUIET)
+    notes = []
+    if controls.filter:
+        notes.append(f"filter: {controls.filter}")
+    if controls.only is not None:
+        notes.append(f"only {readable(controls.only)}")
+    if controls.order is not Order.CONFIG:
+        notes.append(controls.order.value)
+    if notes:
+        return Text(f"q leaves.  ? keys.  {', '.join(notes)} (Escape: all)", "bold")
+    return Text(FOOTER, QUIET)

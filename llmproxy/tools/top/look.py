@@ -78,6 +78,11 @@ def fill_style(part: float) -> str:
     return "yellow" if part >= 0.8 else "green"
 
 
+def left_style(part: float) -> str:
+    """Return the style of a limit by the share of it that is left."""
+    return fill_style(1 - part)
+
+
 def glyphs_for(encoding: str) -> Glyphs:
     """Return the glyphs that an output with this encoding can write."""
     try:

@@ -60,6 +60,11 @@ class Level(_Payload, frozen=True):
     limit: float
     left: float
 
+    @property
+    def share_left(self) -> float:
+        """The part that is left, 0 to 1."""
+        return min(1.0, max(0.0, self.left / self.limit)) if self.limit else 0.0
+
 
 class ShownCapacity(_Payload, frozen=True):
     """The limits of an endpoint; None: unknown."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import time
@@ -15,11 +17,12 @@ from types import FrameType
 from rich.console import Console, Group
 from rich.live import Live
 
-from llmproxy.tools.admin_client import ProxyAddress
+from llmproxy.tools.admin_client import AdminApiError, ProxyAddress, ask
+from llmproxy.tools.top.controls import Command, Controls, rows_of, shown_groups
 from llmproxy.tools.top.frame import frame
 from llmproxy.tools.top.listening import listen
 from llmproxy.tools.top.look import Look, glyphs_for
-from llmproxy.tools.top.view import Heard, Lost, Refused, View
+from llmproxy.tools.top.view import NOTICE_S, Heard, Lost, Refused, View
 
 try:
     import termios
@@ -29,7 +32,34 @@ except ImportError:  # pragma: no cover - not a POSIX system
 
 REDRAW_S = 1.0
 RESIZE_SEEN_WITHIN_S = 0.2
-LEAVE = frozenset("qQ\x03")
+COMMAND_TIMEOUT_S = 10.0
+LEAVE = frozenset(("q", "Q", "\x03"))
+NAMES = {  # of keys that are not characters, as terminals send them
+    "\x1b[A": "up",
+    "\x1b[B": "down",
+    "\x1b[C": "right",
+    "\x1b[D": "left",
+    "\x1b[5~": "page up",
+    "\x1b[6~": "page down",
+    "\x1b[H": "home",
+    "\x1b[F": "end",
+    "\x1b": "escape",
+    "\r": "enter",
+    "\n": "enter",
+    "\x7f": "backspace",
+    "\x08": "backspace",
+}
+_KEY = re.compile("\x1b[\\[O][0-9;]*[A-Za-z~]|.", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What became of a command; shown for a while."""
+
+    text: str
+
+
+News = Heard | CommandResult | str
 
 
 def watch(
@@ -40,7 +70,7 @@ def watch(
     Returns why it did not begin, or ended: the text for a group that is not there, Lost if there
     is no proxy, Refused if it does not tell.
     """
-    heard: SimpleQueue[Heard | str] = SimpleQueue()
+    heard: SimpleQueue[News] = SimpleQueue()
     stop = Event()
 
     def leave(_number: int, _frame: FrameType | None) -> None:
@@ -59,7 +89,7 @@ def watch(
             Live(console=console, screen=True, auto_refresh=False) as live,
             keys_of(sys.stdin.fileno(), heard.put),
         ):
-            return _show(view, heard, live)
+            return _Screen(address, heard, live).show(view)
     except KeyboardInterrupt:
         return None
     finally:
@@ -79,39 +109,75 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _first_view(
-    view: View, heard: SimpleQueue[Heard | str]
-) -> tuple[View, str | Lost | Refused | None]:
+def _first_view(view: View, heard: SimpleQueue[News]) -> tuple[View, str | Lost | Refused | None]:
     """Wait for the first ShownProxy; return the view, and why there is no state."""
     while view.state is None:
         news = heard.get()
         if isinstance(news, Lost | Refused):
             return view, news
-        if not isinstance(news, str):
+        if not isinstance(news, str | CommandResult):
             view = view.after(news, time())
     return view, no_such_group(view)
 
 
-def _show(view: View, heard: SimpleQueue[Heard | str], live: Live) -> Refused | None:
-    """Draw each update until the user quits, or the proxy refuses access."""
-    look = Look(glyphs_for(live.console.encoding))
-    drawn_at, drawn_size, changed = 0.0, live.console.size, True
-    while True:
-        now, size = time(), live.console.size
-        if changed or size != drawn_size or now - drawn_at >= REDRAW_S or now < drawn_at:
-            live.update(Group(*frame(view, now, (size.width, size.height), look)), refresh=True)
-            drawn_at, drawn_size, changed = now, size, False
+class _Screen:
+    """Draws what is heard, and does what the keys say."""
+
+    def __init__(self, address: ProxyAddress, heard: SimpleQueue[News], live: Live) -> None:
+        self._address = address
+        self._heard = heard
+        self._live = live
+        self._look = Look(glyphs_for(live.console.encoding))
+        self._controls = Controls()
+
+    def show(self, view: View) -> Refused | None:
+        """Draw each update until the user quits, or the proxy refuses access."""
+        drawn_at, drawn_size, changed = 0.0, self._live.console.size, True
+        while True:
+            now, size = time(), self._live.console.size
+            if changed or size != drawn_size or now - drawn_at >= REDRAW_S or now < drawn_at:
+                lines = frame(view, now, (size.width, size.height), self._look, self._controls)
+                self._live.update(Group(*lines), refresh=True)
+                drawn_at, drawn_size, changed = now, size, False
+            try:
+                news = self._heard.get(timeout=RESIZE_SEEN_WITHIN_S)
+            except Empty:
+                continue
+            changed = True
+            match news:
+                case Refused():
+                    return news
+                case CommandResult(text):
+                    view = replace(view, notice=(text, time() + NOTICE_S))
+                case str(key):
+                    if key == "\x03" or (key in LEAVE and not self._controls.typing):
+                        return None
+                    self._press(key, view)
+                case _:
+                    view = view.after(news, time())
+
+    def _press(self, key: str, view: View) -> None:
+        rows = rows_of(shown_groups(view.groups, self._controls))
+        self._controls, command = self._controls.after(key, rows)
+        if command is not None:
+            # It asks in a thread of its own: the screen goes on.
+            Thread(target=self._carry_out, args=(command,), daemon=True).start()
+
+    def _carry_out(self, command: Command) -> None:
+        route, verb, _ = command.action.value
+        body = {"group": command.row.group, "endpoint": command.row.endpoint}
         try:
-            news = heard.get(timeout=RESIZE_SEEN_WITHIN_S)
-        except Empty:
-            continue
-        if isinstance(news, str):
-            if news in LEAVE:
-                return None
-            continue
-        if isinstance(news, Refused):
-            return news
-        view, changed = view.after(news, time()), True
+            ask(
+                self._address,
+                f"/admin/{route}",
+                timeout_s=COMMAND_TIMEOUT_S,
+                method="POST",
+                body=body,
+            )
+        except AdminApiError as error:
+            self._heard.put(CommandResult(f"{verb} {command.row.endpoint}: {error}"))
+        else:
+            self._heard.put(CommandResult(f"{verb} {command.row.endpoint}: done."))
 
 
 @contextmanager
@@ -137,13 +203,21 @@ def keys_of(terminal: int, tell: Callable[[str], object]) -> Iterator[None]:
         termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
 
 
+def keys_in(text: str) -> list[str]:
+    """Return the keys in what a terminal sent: characters, or names such as "up"."""
+    found = [key.replace("\x1bO", "\x1b[") for key in _KEY.findall(text)]
+    return [NAMES.get(key, key) for key in found]
+
+
 def _read_keys(terminal: int, tell: Callable[[str], object]) -> None:
     """Read to the end of the input. It blocks, so the thread ends with the process."""
     while True:
         try:
-            key = os.read(terminal, 1)
+            # The bytes of one key come at once.
+            pressed = os.read(terminal, 1024)
         except OSError:
             return
-        if not key:
+        if not pressed:
             return
-        tell(key.decode("latin-1"))
+        for key in keys_in(pressed.decode("utf-8", "replace")):
+            tell(key)

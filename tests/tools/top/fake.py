@@ -28,6 +28,7 @@ class World:
     silent: bool = False  # keeps the stream open, and says nothing
     stopped: bool = False
     asked: list = field(default_factory=list)  # path and query of each request
+    done: list = field(default_factory=list)  # the actions, and what they are about
     new_calls: list = field(default_factory=list)
     new_points: list = field(default_factory=list)
 
@@ -75,6 +76,13 @@ def make_fake(world):
     async def calls(limit: int, group: str | None = None):
         found = [call for call in world.calls if group in (None, call["group"])]
         return {"calls": found[:limit]}
+
+    @app.post("/admin/{action}")
+    async def act(action: str, request: Request):
+        if action == "clear":
+            return JSONResponse({"detail": "Your role may not do this."}, 403)
+        world.done.append((action, await request.json()))
+        return {"endpoints": 1}
 
     @app.get("/admin/events")
     async def events():

@@ -54,7 +54,7 @@ def test_each_endpoint_has_its_figures():
     lines = drawn(view(ill()))
     head = "ENDPOINT STATE T W BUSY REQUESTS TOKENS CALLS ERR P50 P99"
     assert spaced(line_with("ENDPOINT", lines)) == head
-    east = "azure-east ▲ cooling 42s 0 2 0 █▌· 38% ███ 90% 0 - - -"
+    east = "azure-east ▲ cooling 42s 0 2 0 ██· 62% ▌·· 10% 0 - - -"
     assert spaced(line_with("azure-east", lines)) == east
     assert spaced(line_with("✖ open 12s", lines)).endswith(" 9 100% 394ms 1.6s")
     assert line_with("└ breaker open", lines).strip() == "└ breaker open for 12.0 s more"
@@ -139,7 +139,7 @@ def test_what_is_out_of_sight_and_in_trouble_is_counted_too():
 
 def test_a_proxy_without_groups_or_calls_is_drawn():
     lines = drawn(view(state([])))
-    assert "There is no model group." in lines
+    assert "There is no model group to show." in lines
     assert len(lines) == 24
 
 

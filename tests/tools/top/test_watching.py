@@ -57,6 +57,38 @@ def test_other_keys_do_nothing_and_are_not_echoed():
         assert terminal.ended() == 0
 
 
+def test_an_endpoint_is_chosen_and_drained_after_a_yes():
+    world = World()
+    with served(world) as root, Terminal("top", "--url", root) as terminal:
+        terminal.until("azure-north")
+        terminal.press("\x1b[B\x1b[Bd")
+        terminal.until("[y/n] Drain azure-east of gpt-4.1?")
+        assert world.done == []
+        terminal.press("y")
+        terminal.until(": done.")
+        ((action, body),) = world.done
+        assert action == "drain"
+        assert set(body) == {"group", "endpoint"}
+        terminal.press("c")
+        terminal.until("[y/n] Clear the cooldown of")
+        terminal.press("y")
+        terminal.until("Your role may not do this.")
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
+def test_a_filter_is_typed_and_the_help_is_shown():
+    with served(World()) as root, Terminal("top", "--url", root) as terminal:
+        terminal.until("azure-north")
+        terminal.press("/north")
+        frame = terminal.until("filter: north_")
+        assert any("azure-north" in line for line in frame)
+        terminal.press("\r?")
+        terminal.until("what is LEFT of a limit")
+        terminal.press("xq")
+        assert terminal.ended() == 0
+
+
 def test_what_is_told_is_drawn():
     world = World()
     with served(world) as root, Terminal("top", "--url", root, columns=100) as terminal:

@@ -4,7 +4,7 @@ from datetime import UTC
 
 import msgspec
 
-from llmproxy.tools.top.frame import frame
+from llmproxy.tools.top.frame import UNTOUCHED, frame
 from llmproxy.tools.top.look import Look
 from llmproxy.tools.top.payloads import Calls, History, NewPoint, ShownProxy
 from llmproxy.tools.top.view import View
@@ -38,8 +38,8 @@ def view(*heard, only=None):
     return seen
 
 
-def drawn(seen, width=80, height=24, *, now=NOW, look=AT_UTC):
-    return [line.plain.rstrip() for line in frame(seen, now, (width, height), look)]
+def drawn(seen, width=80, height=24, *, now=NOW, look=AT_UTC, controls=UNTOUCHED):
+    return [line.plain.rstrip() for line in frame(seen, now, (width, height), look, controls)]
 
 
 def line_with(text, lines):
