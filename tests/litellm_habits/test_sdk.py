@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.litellm_habits.proxies import habitual
+from tests.litellm_habits.proxies import ADMIN_KEY, habitual
 from tests.support.callers import KEY_A
 from tests.support.run import bounded
 
@@ -20,10 +20,11 @@ PROGRAM = Path(__file__).with_name("sdk_client.py")
 
 @pytest.mark.skipif(PYTHON is None, reason="litellm is not installed; set LITELLM_PYTHON")
 @bounded()
-async def test_litellms_sdk_calls_streams_and_knows_the_cost():
-    async with habitual(cost_header=True) as (vendor, proxy):
+async def test_litellms_sdk_calls_knows_the_cost_and_manages_keys(tmp_path):
+    database = str(tmp_path / "store.sqlite")
+    async with habitual(cost_header=True, database_url=database) as (vendor, proxy):
         program = await asyncio.create_subprocess_exec(
-            *(PYTHON, str(PROGRAM), proxy.root, KEY_A),
+            *(PYTHON, str(PROGRAM), proxy.root, KEY_A, ADMIN_KEY),
             env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
             stdout=asyncio.subprocess.PIPE,
         )
@@ -32,4 +33,8 @@ async def test_litellms_sdk_calls_streams_and_knows_the_cost():
         assert (found["text"], found["chunks"]) == ("good", ["x"])
         assert found["cost"] == pytest.approx(3 * 0.4e-6 + 2 * 1.6e-6)
         assert "does not exist" in found["error"]
+        assert (found["models"], found["deployment"]) == (["gpt", "other"], "gpt")
+        assert found["groups"] == ["gpt", "other"]
+        assert (found["key"], found["keys_left"]) == (["nightly", "search", ["gpt"]], [])
+        assert found["teams"] == ["search"]
         assert json.loads(vendor.received[0].body).keys() == {"model", "messages"}
