@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,12 @@ def test_it_waits_for_a_drain_of_the_default_length_and_no_less():
     assert float(SERVICE["TimeoutStopSec"][0].removesuffix("s")) > drains_s + 10
 
 
+def test_it_is_started_when_it_accepts_calls_and_ended_when_it_hangs():
+    assert SERVICE["Type"] == ["notify"]
+    assert float(SERVICE["WatchdogSec"][0].removesuffix("s")) > 10
+    assert SERVICE["Restart"] == ["on-failure"]  # what the watchdog ends has failed
+
+
 def test_a_refused_config_is_not_tried_again_and_again():
     """`llmproxy serve` ends with 2 for a config that it refuses."""
     assert SERVICE["RestartPreventExitStatus"] == ["2"]
@@ -126,11 +133,15 @@ async def test_the_proxy_runs_in_the_sandbox_of_the_unit(tmp_path, workers):
     """With its database; with workers, the embedded Valkey is a program of its own."""
     state = tmp_path / "state"
     program, environ = sandboxed(state, LLMPROXY)
+    environ["NOTIFY_SOCKET"] = str(state / "notify")
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(environ["NOTIFY_SOCKET"])
     async with serve(VendorSettings(name="vendor")) as vendor:
         config = config_for(vendor.base_url, drain_timeout_s=5)
         (state / "config.yaml").write_text(json.dumps(config))
         serves = ("serve", "--port", "0", "--workers", str(workers), "--config", "config.yaml")
         async with running(tmp_path / "out", *serves, program=program, environ=environ) as proxy:
+            assert "READY=1" in told.recv(4096).decode().splitlines()
             call = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hello"}]}
             answer = await asyncio.to_thread(post, f"{proxy.base}/v1/chat/completions", call)
             assert "simulated answer" in answer["choices"][0]["message"]["content"]
@@ -144,6 +155,7 @@ async def test_the_proxy_runs_in_the_sandbox_of_the_unit(tmp_path, workers):
                 os.kill(process, signal.SIGTERM)
             await proxy.ended()
             assert "Traceback" not in proxy.stderr
+    told.close()
 
 
 REFUSED = """
