@@ -69,6 +69,8 @@ BEFORE = {
 ACCESS_LOG = '{"status": 200, "endpoint": "openai", "attempts": 1, "overhead_ms": 0.2, "id": "a"}\n'
 SHELL = blocks("sh")
 TESTED_ELSEWHERE = ("", "text", "console", "nginx", "sql", "py", "promql")
+# tests/deploy/test_fronts.py
+TESTED_ELSEWHERE += ("haproxy", "caddyfile", "envoy")
 
 
 def excuse(block):
