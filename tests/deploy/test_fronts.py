@@ -20,7 +20,7 @@ from tests.support.run import bounded
 from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scripted, sse_head
 
 PAGE = Path(__file__).parents[2] / "docs/operations/fronts.md"
-LANGUAGES = {"nginx": "nginx", "haproxy": "haproxy", "caddy": "caddyfile"}
+HEADINGS = {"nginx": "nginx", "haproxy": "HAProxy", "caddy": "Caddy"}
 CLIENT = "127.0.0.9"
 PATH = "/usr/sbin:/usr/bin:/bin"
 HIDDEN = (
@@ -29,9 +29,9 @@ HIDDEN = (
 )
 
 
-def block(language):
-    """Return the first config of the page in a language."""
-    return re.search(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
+def block(front):
+    """Return the config of a front in the page."""
+    return re.search(rf"## {front}\n\n```\w+\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
 
 
 def free_port():
@@ -41,7 +41,7 @@ def free_port():
 
 def config_of(front, folder, upstream, port):
     """Return the page's config with the ports and files of a test, and the command that runs it."""
-    text = block(LANGUAGES[front]).replace("127.0.0.1:4000", f"127.0.0.1:{upstream}")
+    text = block(HEADINGS[front]).replace("127.0.0.1:4000", f"127.0.0.1:{upstream}")
     text = text.replace("/etc/ssl/llm.example.com.pem", f"{folder}/both.pem")
     text = text.replace("/etc/ssl/llm.example.com.key", f"{folder}/localhost.key")
     file = folder / f"{front}.conf"
@@ -111,7 +111,7 @@ async def curl(folder, port, path, *arguments):
     "front",
     [
         pytest.param(name, marks=pytest.mark.skipif(which(name) is None, reason="not installed"))
-        for name in LANGUAGES
+        for name in HEADINGS
     ],
 )
 @pytest.mark.skipif(which("curl") is None, reason="curl is not installed")
@@ -194,7 +194,7 @@ async def _connected(authority, port):
 
 def test_envoy_s_config_is_yaml_and_hides_the_same_paths():
     """No package of Envoy can be installed here: it is only read."""
-    read = yaml.safe_load(block("envoy"))
+    read = yaml.safe_load(block("Envoy"))
     (listener,) = read["static_resources"]["listeners"]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     hidden, rest = manager["route_config"]["virtual_hosts"][0]["routes"]

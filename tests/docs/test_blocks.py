@@ -70,7 +70,7 @@ ACCESS_LOG = '{"status": 200, "endpoint": "openai", "attempts": 1, "overhead_ms"
 SHELL = blocks("sh")
 TESTED_ELSEWHERE = ("", "text", "console", "nginx", "sql", "py", "promql")
 # tests/deploy/test_fronts.py
-TESTED_ELSEWHERE += ("haproxy", "caddyfile", "envoy")
+TESTED_ELSEWHERE += ("caddyfile",)
 
 
 def excuse(block):
