@@ -68,11 +68,12 @@ def show_root_files(_: Any, docname: str, source: list[str]) -> None:
 
 
 def add_contents(_: Any, docname: str, source: list[str]) -> None:
-    """Give the index of a folder its tree of contents: the pages and folders that it links to."""
+    """Give the index of a folder its tree of contents: the pages and folders in its tables."""
     if Path(docname).name not in INDEXES:
         return
     folder = Path(docname).parent
-    linked = [normpath(folder / link).removesuffix(".md") for link in LINK.findall(source[0])]
+    rows = "\n".join(line for line in source[0].splitlines() if line.startswith("|"))
+    linked = [normpath(folder / link).removesuffix(".md") for link in LINK.findall(rows)]
     parts = [name for name in dict.fromkeys(linked) if name != docname and parent(name) == folder]
     if parts:
         listed = "\n".join(f"/{name}" for name in parts)
