@@ -54,9 +54,16 @@ def holds_secret(text: str) -> bool:
 
 
 def _is_literal_secret(path: Path, text: str) -> bool:
-    if not is_secret(path) or "${" in text or "os.environ/" in text or not text:
+    if not is_secret(path) or "${" in text or "os.environ/" in text:
         return False
-    return path[-1] != "key_sha256" and ("://" not in text or "@" in text)
+    if text.lower() in ("", "true", "false", "null") or text.isdecimal():  # keys_required: true
+        return False
+    if "tls" in path:  # the path of a file, unless somebody has put the file itself there
+        return "BEGIN" in text
+    names = [part for part in path if isinstance(part, str)]
+    if any(name.endswith("tokens") for name in names) or names[-1:] == ["key_sha256"]:
+        return False
+    return "://" not in text or "@" in text
 
 
 def _with_paths(node: yaml.Node, path: Path) -> Iterator[tuple[yaml.ScalarNode, Path]]:

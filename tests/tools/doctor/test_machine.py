@@ -81,6 +81,11 @@ def test_only_a_file_that_others_may_read_is_told(tmp_path):
         (settings("redis_url: 'redis://:${PW}@h:6379'"), False),
         (settings("callers: [{name: a, key_sha256: abc}]"), False),
         (settings("admin_key: secret"), True),
+        (settings("keys_required: true", "metrics_need_key: false"), False),
+        (settings("tls: {cert: /etc/c.pem, key: /etc/k.pem}"), False),
+        (settings("tls: {cert: /etc/c.pem, key: '-----BEGIN PRIVATE KEY-----'}"), True),
+        (entry("max_output_tokens: 100000"), False),
+        (entry("rename: {max_tokens: max_completion_tokens}"), False),
         ("", False),
     ],
 )

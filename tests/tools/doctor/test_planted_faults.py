@@ -183,8 +183,16 @@ async def test_each_fault_of_an_endpoint_is_found(tmp_path):
     assert {name: found[name] for name in names & found.keys()} == EXPECTED
 
 
+def expired_certificate(folder):
+    """A file with a certificate of ours and its key."""
+    Authority(folder).server_context("proxy.example", expired=True)
+    (file,) = folder.glob("proxy.example*.pem")
+    return str(file)
+
+
 @bounded()
 async def test_each_fault_of_config_machine_and_servers_is_found(tmp_path):
+    own = expired_certificate(tmp_path)
     async with (
         valkey(tmp_path, "--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru") as server,
         relay(server.port, delay_s=0.015) as far,
@@ -206,9 +214,9 @@ async def test_each_fault_of_config_machine_and_servers_is_found(tmp_path):
                 "cache": True,
                 "cooldown_time": 0,
                 "num_retries": 0,
-                "queue": {"max_wait_s": 9},
                 "timeouts": {"total_s": 5, "connect_s": 60},
                 "max_in_flight": 5000,
+                "tls": {"cert": own, "key": own},
                 "redis_url": f"redis://127.0.0.1:{far}/0",
                 "database_url": str(tmp_path / "llmproxy.yaml" / "x.sqlite"),
             },
@@ -222,6 +230,7 @@ async def test_each_fault_of_config_machine_and_servers_is_found(tmp_path):
     assert found["spare/c"] == {"limits_differ"}
     assert found["spare/d"] == {"no_price"}
     assert found["0.0.0.0:4000"] == {"open_to_all"}
+    assert found[own] == {"own_certificate_expired"}
     assert found["cache"] == {"cache_only_deterministic"}
     assert found["general_settings"] == {
         "no_cooldown",
