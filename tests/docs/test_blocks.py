@@ -73,7 +73,7 @@ BEFORE = {
 }
 ACCESS_LOG = '{"status": 200, "endpoint": "openai", "attempts": 1, "overhead_ms": 0.2, "id": "a"}\n'
 SHELL = blocks("sh")
-TESTED_ELSEWHERE = ("", "text", "console", "nginx", "sql", "py", "promql")
+TESTED_ELSEWHERE = ("", "text", "console", "nginx", "sql", "py", "promql", "caddyfile")
 # tests/deploy/test_fronts.py
 TESTED_ELSEWHERE += ("caddyfile",)
 
