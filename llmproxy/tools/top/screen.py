@@ -175,7 +175,7 @@ class _Screen:
                 body=body,
             )
         except AdminApiError as error:
-            self._heard.put(CommandResult(f"{verb} {command.row.endpoint}: {error}"))
+            self._heard.put(CommandResult(str(error)))
         else:
             self._heard.put(CommandResult(f"{verb} {command.row.endpoint}: done."))
 
