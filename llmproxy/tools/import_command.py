@@ -44,6 +44,13 @@ def add_commands(commands: Commands) -> list[argparse.ArgumentParser]:
     parser.add_argument("--force", action="store_true", help="replace a file that exists")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing: send sample calls through LiteLLM's own router and through ours, both "
+        "in front of simulated endpoints, and print where they went (LITELLM_PYTHON names a Python "
+        "that has LiteLLM)",
+    )
+    parser.add_argument(
         "--keys",
         type=Path,
         metavar="DUMP",
@@ -70,6 +77,8 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
     if options.file is None:
         print("Name the file to import: llmproxy import config.yaml", file=sys.stderr)  # noqa: T201
         return 2
+    if options.check:
+        return _compare(options, environ)
     if _is_taken(options.output, force=options.force):
         return 2
     imported = import_file(options.file, environ, kind=options.kind)
@@ -81,6 +90,28 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
         text = f"\nWritten to {options.output}. Next: llmproxy check {options.output}"
         print(text, file=sys.stderr)  # noqa: T201
     return report.status
+
+
+def _compare(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Print where the other gateway and ours send the same calls."""
+    from llmproxy.tools.importing.comparing import HOW_TO_GET, litellm_python  # noqa: PLC0415
+    from llmproxy.tools.importing.importer import compared_with_litellm, import_file  # noqa: PLC0415
+    from llmproxy.tools.progress import progress  # noqa: PLC0415
+
+    kind = import_file(options.file, environ, kind=options.kind).kind
+    python = litellm_python(environ)
+    if kind != "litellm" or python is None:
+        text = f"{kind} has no router that could run beside ours; see `llmproxy explain`."
+        print(HOW_TO_GET if kind == "litellm" else text, file=sys.stderr)  # noqa: T201
+        return 2
+    try:
+        with progress("Comparing"):
+            text = compared_with_litellm(options.file, python)
+    except (RuntimeError, OSError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    print(text)  # noqa: T201
+    return 1 if "DIFFERS" in text else 0
 
 
 def _is_taken(output: Path | None, *, force: bool) -> bool:

@@ -12,7 +12,8 @@ Values = dict[str, Any]  # by our names, in the order in which they are written
 
 @dataclass(slots=True)
 class ImportedEndpoint:
-    """One place that answers. `extra`: its keys beside model, name, weight, tier and params."""
+    """One place that answers. `extra`: its keys beside model, name, weight, tier and params.
+    `origin`: the number of its entry in the source's list of models, for `--check`."""
 
     model: str | None
     name: str = ""
@@ -21,6 +22,7 @@ class ImportedEndpoint:
     params: Values = field(default_factory=dict)
     extra: Values = field(default_factory=dict)
     comment: str = ""
+    origin: int = -1
 
 
 @dataclass(slots=True)

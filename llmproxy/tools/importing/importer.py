@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from llmproxy.batteries.config_file import parse_config
@@ -54,6 +55,18 @@ class Imported:
     kind: str
     text: str
     report: ImportReport
+
+
+def compared_with_litellm(path: Path, python: str) -> str:
+    """Return a table of where LiteLLM's Router and we send the same calls.
+
+    `python`: one that has LiteLLM. Raises RuntimeError if its Router cannot be run.
+    """
+    from llmproxy.tools.importing.comparing import asked_of_litellm, compare, table  # noqa: PLC0415
+
+    reader = LiteLLM(ImportReport(), read_source)
+    reader.load(read_source(path))
+    return table(compare(reader, original=partial(asked_of_litellm, python=python)))
 
 
 def import_file(path: Path, environ: Mapping[str, str], *, kind: str | None = None) -> Imported:

@@ -40,6 +40,7 @@ class LiteLLM:
     def __init__(self, report: ImportReport, read: Callable[[Path], SourceFile]) -> None:
         self.report = report
         self.gateway = Gateway()
+        self.entries: list[SourcePart] = []  # of model_list, in all files
         self._read = read
         self._sources: list[SourceFile] = []
         self._credentials: dict[str, dict[str, Any]] = {}
@@ -54,7 +55,8 @@ class LiteLLM:
         settings = Settings(self.gateway, self.report, roots)
         for root in roots:
             for entry in [*root.parts("model_list"), *root.parts("model_groups")]:
-                self._add(entry, settings)
+                self._add(entry, settings, len(self.entries))
+                self.entries.append(entry)
         self._weigh()
         settings.apply()
         for known in self._sources:
@@ -77,7 +79,7 @@ class LiteLLM:
             for key, value in self._credentials[name].items():
                 self._look_for_secret(values, key, value)
 
-    def _add(self, entry: SourcePart, settings: Settings) -> None:
+    def _add(self, entry: SourcePart, settings: Settings, number: int) -> None:
         """Add the endpoint of one entry of model_list to its group."""
         name, params = entry.take("model_name"), entry.part("litellm_params")
         model = params.take("model")
@@ -105,6 +107,7 @@ class LiteLLM:
             return
         for key, text in found.notes.items():
             self.report.changed(params, key, text)
+        found.endpoint.origin = number
         endpoint = self._completed(found.endpoint, entry, params, settings)
         group = self.gateway.group(str(name))
         self._weighing.setdefault(group.name, []).append(
