@@ -18,7 +18,7 @@ DEMO_ANNOUNCEMENT = """\
 LLMProxy {version} on {base}: the DEMO.
 {reason}Its endpoints are simulated: the answers are made up and cost nothing.
 
-Try it: an endpoint fails, and another one answers, as x-llmproxy-explain says.
+Try it: one endpoint fails, another one answers. The header x-llmproxy-explain says so.
 
 curl -i {base}/v1/chat/completions -H 'content-type: application/json' \\
   -H 'x-llmproxy-explain: 1' \\
@@ -34,16 +34,16 @@ for chunk in client.chat.completions.create(model="gpt-4.1", messages=messages, 
 
 Watch it at work: {base}/dashboard
 What it would cost: llmproxy spend --by model --url {base}
-For real endpoints set OPENAI_API_KEY, or copy llmproxy.example.yaml to llmproxy.yaml. Stop: Ctrl+C
+For real endpoints: `llmproxy init` writes a config, `llmproxy serve` starts it. Stop: Ctrl+C
 """
 UNIX_ANNOUNCEMENT = """\
 LLMProxy {version} on {base}: the DEMO.
 {reason}Its endpoints are simulated: the answers are made up and cost nothing.
 
-Try it:
+Try it: one endpoint fails, another one answers. The header x-llmproxy-explain says so.
 
-curl --unix-socket {path} http://localhost/v1/chat/completions \\
-  -H 'content-type: application/json' \\
+curl -i --unix-socket {path} http://localhost/v1/chat/completions \\
+  -H 'content-type: application/json' -H 'x-llmproxy-explain: 1' \\
   -d '{{"model": "gpt-4.1", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
 
 Watch it at work: llmproxy top --url {base}    Stop: Ctrl+C

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 from llmproxy.tools.admin_client import AdminApiError, ProxyAddress, ask, find_address
 from llmproxy.tools.command_parser import Commands, add_running_proxy
+from llmproxy.tools.top.figures import dollars
 
 TIMEOUT_S = 30
 PAGE = 200
@@ -256,8 +257,10 @@ def _budget(view: Mapping[str, Any]) -> str:
     """Return a budget of a view; what is left is known to a proxy that keeps to it."""
     sign, unit = ("$", "") if view["unit"] == "usd" else ("", f" {view['unit']}")
     per = " in total" if view["per"] == "total" else f"/{view['per']}"
-    left = view.get("left")
-    return f"{sign}{view['amount']}{unit}{per}" + ("" if left is None else f" ({sign}{left} left)")
+    whole = f"{sign}{view['amount']}{unit}{per}"
+    if (left := view.get("left")) is None:
+        return whole
+    return f"{whole} ({dollars(float(left)) if sign else f'{left}{unit}'} left)"
 
 
 def _table(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -172,3 +172,12 @@ async def test_the_schema_in_the_docs_is_the_one_that_is_printed():
     docs = Path(__file__).parents[2] / "docs" / "llmproxy.schema.json"
 
     assert json.loads((await command("schema")).stdout) == json.loads(docs.read_text())
+
+
+@bounded()
+async def test_a_config_that_does_not_exist_leads_to_init(tmp_path):
+    said = await command("check", str(tmp_path / "llmproxy.yaml"))
+
+    assert said.status == 2
+    assert "this file does not exist" in said.stderr
+    assert "`llmproxy init` writes a config" in said.stderr

@@ -8,7 +8,7 @@ from tests.support.run import bounded
 from tests.support.spending import proxy_with_teams
 
 LISTING = Namespace(action="list", kind="keys", search=None, team=None, state=None)
-BUDGET = {"unit": "usd", "amount": "200", "per": "month", "left": "0.5"}
+BUDGET = {"unit": "usd", "amount": "200", "per": "month", "left": "0.499999999"}
 ROW = {
     **{"id": "key_1", "name": "job", "team": "ads", "state": "active", "budgets": [BUDGET]},
     **{"last_used_at": None, "expires_at": None},
@@ -17,8 +17,8 @@ ROW = {
 
 def test_a_list_shows_what_is_left_of_budgets():
     head, row = shown(LISTING, {"keys": [ROW, {**ROW, "budgets": []}]}).splitlines()[:2]
-    assert "$200/month ($0.5 left)" in row
-    assert head.index("last used") > head.index("budgets") + len("$200/month ($0.5 left)")
+    assert "$200/month ($0.50 left)" in row
+    assert head.index("last used") > head.index("budgets") + len("$200/month ($0.50 left)")
 
 
 def test_no_rows_of_a_choice_are_not_no_rows_at_all():

@@ -20,7 +20,7 @@ from llmproxy.batteries.config_file.remedies import OF_LITELLM, explain
 from llmproxy.batteries.settings import FullConfig
 from llmproxy.errors import ConfigError, Problem
 
-EXAMPLE = "See llmproxy.example.yaml for a working config."
+EXAMPLE = "`llmproxy init` writes a config; llmproxy.example.yaml is a longer example."
 # The config of a folder, under the first of these names.
 FILE_NAMES = ("llmproxy.yaml", "llmproxy.yml")
 CONFIG_VARIABLE = "LLMPROXY_CONFIG"
@@ -109,7 +109,9 @@ def config_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        problem = Problem(file, 0, "this file does not exist.", "Check the path. " + EXAMPLE)
+        problem = Problem(
+            file, 0, "this file does not exist.", "Check the path. `llmproxy init` writes a config."
+        )
     except IsADirectoryError:
         problem = Problem(file, 0, "found a directory.", "Give the path of a YAML file.")
     except PermissionError:

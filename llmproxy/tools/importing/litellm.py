@@ -44,7 +44,7 @@ class LiteLLM:
         self._read = read
         self._sources: list[SourceFile] = []
         self._credentials: dict[str, dict[str, Any]] = {}
-        self._weighing: dict[str, list[dict[str, float]]] = {}
+        self._weighing: dict[str, list[tuple[SourcePart, dict[str, float]]]] = {}
 
     def load(self, source: SourceFile) -> Gateway:
         """Read a config and all that it includes. Raises ConfigError."""
@@ -57,7 +57,7 @@ class LiteLLM:
             for entry in [*root.parts("model_list"), *root.parts("model_groups")]:
                 self._add(entry, settings, len(self.entries))
                 self.entries.append(entry)
-        self._weigh()
+        self._weigh(settings)
         settings.apply()
         for known in self._sources:
             self._report_unread(known)
@@ -110,9 +110,8 @@ class LiteLLM:
         found.endpoint.origin = number
         endpoint = self._completed(found.endpoint, entry, params, settings)
         group = self.gateway.group(str(name))
-        self._weighing.setdefault(group.name, []).append(
-            {key: float(value) for key in _WEIGHED_BY if (value := given.get(key))}
-        )
+        shares = {key: float(value) for key in _WEIGHED_BY if (value := given.get(key))}
+        self._weighing.setdefault(group.name, []).append((params, shares))
         group.endpoints.append(endpoint)
 
     def _given(self, params: SourcePart) -> dict[str, Any]:
@@ -207,20 +206,33 @@ class LiteLLM:
         if price:
             endpoint.extra["price"] = {"input": 0.0, "output": 0.0, **price}
 
-    def _weigh(self) -> None:
+    def _weigh(self, settings: Settings) -> None:
         """Set weights and tiers, which follow from all endpoints of a group together."""
         for group in self.gateway.groups.values():
             weighing = self._weighing[group.name]
-            by = next((key for key in _WEIGHED_BY if any(key in one for one in weighing)), None)
-            if by is not None:
-                weights = whole_weights([one.get(by, 0.0) for one in weighing])
+            by = next(
+                (key for key in _WEIGHED_BY if any(key in shares for _, shares in weighing)), None
+            )
+            if by is not None and settings.weighs:
+                weights = whole_weights([shares.get(by, 0.0) for _, shares in weighing])
                 if len(set(weights)) > 1:
-                    for endpoint, weight in zip(group.endpoints, weights, strict=True):
+                    parts = [part for part, _ in weighing]
+                    for endpoint, weight, part in zip(group.endpoints, weights, parts, strict=True):
                         endpoint.weight = weight
+                        if weight == 0:
+                            self._note_never_chosen(part, by)
                     if by != "weight":
                         group.comment = f"The weights follow {by}, as LiteLLM weighs by it."
             _set_tiers(group)
             _keep_names_apart(group)
+
+    def _note_never_chosen(self, params: SourcePart, by: str) -> None:
+        """Report an endpoint that LiteLLM gives no share, because others of its group have one."""
+        text = (
+            "`weight: 0`, the last resort. LiteLLM never chooses it: others of its group have "
+            f"`{by}`, and it has none. Write a weight if it is to get its share."
+        )
+        self.report.changed(params, by if by in params else None, text)
 
     def _look_for_secret(self, part: SourcePart, key: str, value: Any) -> None:
         if literal_secret(key, value) and key in part:

@@ -36,6 +36,10 @@ _FALLBACKS = {
 _DURATIONS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _PERIODS = {3600: "hour", 86_400: "day", 604_800: "week", 2_592_000: "month"}
 _MIB = 1024 * 1024
+LITELLM_HABITS = (
+    "Scripts that make keys at /key/generate, and clients that read x-litellm-* headers, need "
+    "`litellm_habits: true` in general_settings: see docs/reference/litellm-habits.md."
+)
 Written = tuple[SourcePart, str, Any]  # where a setting is, and its value
 
 
@@ -50,6 +54,8 @@ class Settings:
         self._general = [root.part("general_settings") for root in roots]
         # What endpoints need to know before the rest is applied.
         self.drops_params = bool(self._last("drop_params", self._litellm))
+        strategy = self._last("routing_strategy", self._router)
+        self.weighs = strategy in (None, "simple-shuffle")  # the others look at no weight
         self.concurrent = self._last("default_max_parallel_requests", self._router) or self._last(
             "max_parallel_requests", self._general
         )
@@ -89,6 +95,7 @@ class Settings:
         comment = (
             "LiteLLM's master key did both: it opened the administration, and it called models."
         )
+        self._report.advice.append(LITELLM_HABITS)
         self._gateway.set("admin_key", value, comment)
         self._gateway.set("callers", [{"name": "master", "key": value}])
         self._gateway.set(

@@ -39,6 +39,7 @@ class ImportReport:
     endpoints: int = 0
     variables: dict[str, bool] = field(default_factory=dict)  # name -> whether it is set
     problems: list[str] = field(default_factory=list)  # what `llmproxy check` says of the result
+    advice: list[str] = field(default_factory=list)  # settings that may help, and when
 
     def add(self, kind: ImportOutcome, source: SourceFile, place: Place, text: str) -> None:
         """Note what became of a place; the first word on it stands."""
@@ -84,6 +85,7 @@ class ImportReport:
         whole = {
             **{"groups": self.groups, "endpoints": self.endpoints, "findings": findings},
             **{"variables": self.variables, "problems": self.problems, "status": self.status},
+            **{"advice": self.advice},
         }
         return json.dumps(whole, indent=2, ensure_ascii=False)
 
@@ -102,6 +104,8 @@ class ImportReport:
                 yield from _grouped(found)
         if unset := [name for name, is_set in self.variables.items() if not is_set]:
             yield from ("", f"Set these variables before you start it: {', '.join(unset)}.")
+        for text in self.advice:
+            yield from ("", text)
         for problem in self.problems:
             yield from ("", f"The result does not pass `llmproxy check` yet: {problem}")
         if not self.findings and not self.problems:

@@ -14,7 +14,7 @@ HEAD = """\
 # The config of LLMProxy, written by `llmproxy init`.
 #   llmproxy check     finds every mistake, with its line
 #   llmproxy serve     starts the proxy
-# os.environ/NAME is the value of a variable, so no secret stands in this file. Every key, its
+# os.environ/NAME is the value of a variable, so this file holds no secret. Every key, its
 # default and its meaning: docs/reference/configuration.md
 """
 HEAD_OF_VARIABLES = """\
@@ -83,7 +83,7 @@ def _settings(plan: Plan) -> Iterator[str]:
         yield _noted("  callers:", "clients send one of these keys as their API key")
         yield f"    - {{name: everyone, key: os.environ/{CLIENT_KEY}}}"
     else:
-        yield _noted("  # callers:", "with callers, only who has a key may call")
+        yield _noted("  # callers:", "with callers, clients need one of their keys")
         yield "  #   - {name: search, key: os.environ/SEARCH_KEY, limits: {rpm: 60}}"
     if plan.is_open:
         yield f"  # It opens the dashboard and /admin.\n  admin_key: os.environ/{ADMIN_KEY}"

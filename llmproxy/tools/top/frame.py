@@ -90,7 +90,7 @@ def _footer(controls: Controls) -> Text:
     if controls.typing:
         return Text(f"filter: {controls.filter}_   Enter keeps it, Escape ends it", "bold")
     if controls.page is Page.HELP:
-        return Text("Any key goes back.", QUIET)
+        return Text("q leaves.  Any other key goes back.", QUIET)
     if controls.page is Page.ENDPOINT:
         return Text("Escape goes back.  d drain  u undo the drain  c clear the cooldown", QUIET)
     notes = []

@@ -122,3 +122,31 @@ def test_a_config_with_our_name_for_the_list_and_theirs_for_the_rest_is_read(tmp
     text = "model_groups:\n- model_name: m\n  litellm_params: {model: azure/gpt, api_base: 'https://e.openai.azure.com'}\n"
 
     assert imported(tmp_path, text).endpoints("m")[0]["model"] == "gpt"
+
+
+PARTLY_WEIGHED = """
+model_list:
+  - {model_name: m, litellm_params: {model: gpt-a, rpm: 60}}
+  - {model_name: m, litellm_params: {model: gpt-b}}
+  - {model_name: alone, litellm_params: {model: gpt-c}}
+"""
+
+
+def test_an_endpoint_without_a_share_is_the_last_resort_and_the_report_says_so(tmp_path):
+    result = imported(tmp_path, PARTLY_WEIGHED)
+
+    assert [endpoint["weight"] for endpoint in result.endpoints("m")] == [1, 0]
+    found = result.finding("model_list[1].litellm_params")
+    assert found.kind.name == "CHANGED"
+    assert "last resort" in found.text
+    assert "`rpm`" in found.text
+    assert "model_list[2].litellm_params" not in result.changed
+
+
+def test_weights_count_only_for_the_strategy_that_looks_at_them(tmp_path):
+    text = PARTLY_WEIGHED + "router_settings: {routing_strategy: least-busy}\n"
+
+    result = imported(tmp_path, text)
+
+    assert [endpoint.get("weight", 1) for endpoint in result.endpoints("m")] == [1, 1]
+    assert "model_list[1].litellm_params" not in result.changed

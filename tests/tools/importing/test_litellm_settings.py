@@ -157,3 +157,12 @@ def test_a_section_of_the_wrong_type_is_reported_and_not_a_traceback(tmp_path, s
     result = with_settings(tmp_path, "") if section == "model_list" else imported(tmp_path, text)
 
     assert section == "model_list" or section in result.left_out
+
+
+def test_litellms_habits_are_proposed_where_there_was_a_master_key(tmp_path):
+    models = "model_list: [{model_name: m, litellm_params: {model: gpt-4.1}}]\n"
+    with_key = models + "general_settings: {master_key: os.environ/MASTER}\n"
+
+    assert "litellm_habits: true" in imported(tmp_path, with_key).report.as_text()
+    assert "litellm_habits" in imported(tmp_path, with_key).report.as_json()
+    assert "litellm_habits" not in imported(tmp_path, models).report.as_text()

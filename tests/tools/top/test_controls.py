@@ -123,6 +123,7 @@ def test_the_help_names_every_key_and_what_the_bars_mean():
         assert f"  {key}" in lines
     assert "what is LEFT of a limit" in lines
     assert "…" not in lines, "all of it fits 80 columns"
+    assert lines.rstrip().endswith("q leaves.  Any other key goes back.")
     assert press(["?", "x"])[0].page is Page.LIST
 
 
