@@ -46,6 +46,10 @@ _SIGNS = (
     ("provider", "portkey"),
     ("virtual_key", "portkey"),
 )
+# Keys whose values are numbers.
+_NUMERIC = re.compile(
+    r"(port|_s|rpm|tpm|timeout|db|concurrent|num_retries|in_flight|_fails|_time|ttl)$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,4 +141,4 @@ def _sample(name: str, text: str) -> str:
         alone or value.strip(' "').startswith(f"${{{name}}}")
     ):
         return "redis://host" if "redis" in key else "https://host.example"
-    return "1" if re.search(r"(port|_s|rpm|tpm|timeout|db|num_retries)$", key.strip(" -")) else "x"
+    return "1" if _NUMERIC.search(key.strip(" -")) else "x"

@@ -13,7 +13,7 @@ from llmproxy.tools.importing.litellm_keys import CALL_PARAMETERS, remedy, remed
 from llmproxy.tools.importing.litellm_settings import Settings
 from llmproxy.tools.importing.report import ImportOutcome, ImportReport
 from llmproxy.tools.importing.secrets import literal_secret
-from llmproxy.tools.importing.source import SourceFile, SourcePart
+from llmproxy.tools.importing.source import SourceFile, SourcePart, as_number
 from llmproxy.tools.importing.writing import whole_weights
 
 # LiteLLM's price of one token or unit -> our key of `price`, and what one has to multiply by.
@@ -30,8 +30,17 @@ _PRICES = {
     "input_cost_per_second": ("per_minute", 60),
 }
 _MODEL, _PARAMS = "model_list[]", "model_list[].litellm_params"
+_UNITS = {"per_request", "per_image", "per_minute"}
+_WITHOUT_OUTPUT = ("embedding", "rerank", "moderation", "moderations")
+_HALF_A_PRICE = (
+    "A price of tokens needs input and output, and this entry has only one of them. Write `price` "
+    "with both; until then the list price holds, if it is known."
+)
+_NO_ORDER = 10**16
 _IDENTITY = ("tenant_id", "client_id", "client_secret")
 _WEIGHED_BY = ("weight", "rpm", "tpm")  # the first that any endpoint of a group has
+
+_Weighed = tuple[ImportedEndpoint, SourcePart, dict[str, float]]  # its shares
 
 
 class LiteLLM:
@@ -44,7 +53,7 @@ class LiteLLM:
         self._read = read
         self._sources: list[SourceFile] = []
         self._credentials: dict[str, dict[str, Any]] = {}
-        self._weighing: dict[str, list[tuple[SourcePart, dict[str, float]]]] = {}
+        self._weighing: dict[str, list[_Weighed]] = {}
 
     def load(self, source: SourceFile) -> Gateway:
         """Read a config and all that it includes. Raises ConfigError."""
@@ -68,28 +77,30 @@ class LiteLLM:
         if any(known.file == source.file for known in self._sources):
             return
         self._sources.append(source)
-        for name in source.root.take("include") or []:
-            self._gather(self._read(Path(source.file).parent / str(name)))
+        for name in source.root.texts("include"):
+            self._gather(self._read(Path(source.file).parent / name))
 
     def _note_credentials(self, root: SourcePart) -> None:
         for entry in root.parts("credential_list"):
-            name, values = str(entry.take("credential_name")), entry.part("credential_values")
+            name, values = entry.text("credential_name") or "", entry.part("credential_values")
             entry.take("credential_info")
-            self._credentials[name] = {key: values.take(key) for key in values}
+            self._credentials[name] = {
+                key: values.mapping(key) or values.text(key) for key in values
+            }
             for key, value in self._credentials[name].items():
                 self._look_for_secret(values, key, value)
 
     def _add(self, entry: SourcePart, settings: Settings, number: int) -> None:
         """Add the endpoint of one entry of model_list to its group."""
-        name, params = entry.take("model_name"), entry.part("litellm_params")
-        model = params.take("model")
+        name, params = entry.text("model_name"), entry.part("litellm_params")
+        model = params.text("model")
         if not name or not model:
             self.report.left_out(entry, None, "It has no model_name, or no litellm_params.model.")
             self._skip(entry)
             return
         given = self._given(params)
-        vendor, own_name = vendors.split(str(model), given.pop("custom_llm_provider", None))
-        if str(name) == "*" and str(model) == "*":
+        vendor, own_name = vendors.split(model, given.pop("custom_llm_provider", None))
+        if name == "*" and model == "*":
             vendor, own_name = "openai", "*"
             text = (
                 'LiteLLM asks the vendor that a client\'s model name stands for. Here "*" leads to '
@@ -109,30 +120,31 @@ class LiteLLM:
             self.report.changed(params, key, text)
         found.endpoint.origin = number
         endpoint = self._completed(found.endpoint, entry, params, settings)
-        group = self.gateway.group(str(name))
-        shares = {key: float(value) for key in _WEIGHED_BY if (value := given.get(key))}
-        self._weighing.setdefault(group.name, []).append((params, shares))
+        group = self.gateway.group(name)
+        numbers = {key: as_number(params.peek(key)) for key in _WEIGHED_BY}
+        shares = {key: float(value) for key, value in numbers.items() if value and value > 0}
+        self._weighing.setdefault(group.name, []).append((endpoint, params, shares))
         group.endpoints.append(endpoint)
 
     def _given(self, params: SourcePart) -> dict[str, Any]:
         """Return the parameters that say where a model is, those of its credential included."""
-        named = params.take("litellm_credential_name")
-        given = dict(self._credentials.get(str(named), {}))
-        if named is not None and str(named) not in self._credentials:
+        named = params.text("litellm_credential_name")
+        given = dict(self._credentials.get(named or "", {}))
+        if named is not None and named not in self._credentials:
             text = "No credential_list of these files has it; it may be in LiteLLM's database."
             self.report.left_out(params, "litellm_credential_name", text)
         if "base_url" in params:
-            given["api_base"] = params.take("base_url")
+            given["api_base"] = params.text("base_url")
         for key in ("api_base", "api_key", "api_version", "custom_llm_provider"):
             if params.peek(key) is not None:
-                given[key] = params.take(key)
+                given[key] = params.text(key)
         for key in params:
             known = sections()[_PARAMS].get(key)
             of_cloud = key.startswith(("aws_", "vertex_", "azure_")) or key in _IDENTITY
             if of_cloud and known is not None and known.kind is not ImportOutcome.LEFT_OUT:
-                given[key] = params.take(key)
-        for key in _WEIGHED_BY:
-            given[key] = params.peek(key)
+                given[key] = params.text(key)
+                if key == "vertex_credentials":  # a service account may be a mapping
+                    given[key] = given[key] or params.mapping(key) or None
         for key, value in given.items():
             self._look_for_secret(params, key, value)
         for key in ("api_base", "api_version"):
@@ -145,41 +157,45 @@ class LiteLLM:
     ) -> ImportedEndpoint:
         """Return the endpoint with everything but its address."""
         info = entry.part("model_info")
-        if (id := info.take("id")) is not None:
-            endpoint.name = _name_of(str(id))
-        order = params.take("order")
-        endpoint.tier = -1 if order is None else int(order)
+        if (id := info.text("id")) is not None:
+            endpoint.name = _name_of(id)
+        orders = [as_number(part.peek("order")) for part in (params, info)]
+        endpoint.tier = _order_of(orders[1] if orders[0] is None else orders[0])
+        for part, order in zip((params, info), orders, strict=True):
+            if order is not None:
+                part.take("order")
         self._bound(endpoint, entry, params, settings)
         self._set_timeout(endpoint, params)
-        if organization := params.take("organization"):
+        if organization := params.text("organization"):
             endpoint.params["organization"] = organization
-        headers = {**(params.take("headers") or {}), **(params.take("extra_headers") or {})}
+        headers = {**params.mapping("headers"), **params.mapping("extra_headers")}
         if headers:
             endpoint.params["default_headers"] = {k: str(v) for k, v in headers.items()}
             for key in ("headers", "extra_headers"):
                 self._look_for_secret(params, key, params.peek(key))
         self._set_parameters(endpoint, params, settings)
         self._set_price(endpoint, params, info)
-        params.take("weight")
+        if params.number("weight") is not None and not settings.weighs:
+            self.report.unneeded(params, "weight", "LiteLLM weighs with simple-shuffle alone.")
         return endpoint
 
     def _bound(
         self, endpoint: ImportedEndpoint, entry: SourcePart, params: SourcePart, settings: Settings
     ) -> None:
-        limits: dict[str, int] = {}
+        limits: dict[str, int | str] = {}
         for key in ("rpm", "tpm"):
             for part, section in ((params, _PARAMS), (entry, _MODEL)):
-                if (value := part.take(key)) is not None and key not in limits:
-                    limits[key] = int(value)
-                    self.report.changed(part, key, remedy(section, key).sentence)
-        concurrent = params.take("max_parallel_requests") or settings.concurrent
-        if concurrent:
-            limits["concurrent"] = int(concurrent)
+                if (value := part.whole(key)) and key not in limits:
+                    limits[key] = value
+                    if part is entry or not settings.bounds:
+                        self.report.changed(part, key, remedy(section, key).sentence)
+        if concurrent := params.whole("max_parallel_requests") or settings.concurrent:
+            limits["concurrent"] = concurrent
         if limits:
             endpoint.extra["limits"] = limits
 
     def _set_timeout(self, endpoint: ImportedEndpoint, params: SourcePart) -> None:
-        if (timeout := params.take("timeout")) is not None:
+        if (timeout := params.reference("timeout") or params.number("timeout")) is not None:
             endpoint.params["timeout"] = timeout
             self.report.changed(params, "timeout", remedy(_PARAMS, "timeout").sentence)
 
@@ -189,9 +205,9 @@ class LiteLLM:
         drops = params.take("drop_params")
         if settings.drops_params if drops is None else drops:
             endpoint.extra["drop_unsupported"] = True
-        if dropped := params.take("additional_drop_params"):
-            endpoint.extra["drop"] = [str(name) for name in dropped]
-        if body := params.take("extra_body"):
+        if dropped := params.texts("additional_drop_params"):
+            endpoint.extra["drop"] = dropped
+        if body := params.mapping("extra_body"):
             endpoint.extra["overrides"] = body
         named = [key for key in params if key in CALL_PARAMETERS]
         if defaults := {key: params.take(key) for key in named}:
@@ -199,37 +215,56 @@ class LiteLLM:
 
     def _set_price(self, endpoint: ImportedEndpoint, params: SourcePart, info: SourcePart) -> None:
         price: dict[str, float] = {}
+        place = None
         for part in (info, params):
             for key, (ours, factor) in _PRICES.items():
-                if (value := part.take(key)) is not None:
-                    price[ours] = float(f"{float(value) * factor:.12g}")
-        if price:
+                if (value := part.number(key)) is not None:
+                    price[ours] = float(f"{value * factor:.12g}")
+                    place = part, key
+        if info.peek("mode") in _WITHOUT_OUTPUT and "input" in price:
+            price.setdefault("output", 0.0)
+        if place is None:
+            return
+        if {"input", "output"} <= set(price):
+            endpoint.extra["price"] = price
+        elif set(price) <= _UNITS:
             endpoint.extra["price"] = {"input": 0.0, "output": 0.0, **price}
+            self.report.changed(*place, "Tokens are written as free beside it, as in LiteLLM.")
+        else:
+            self.report.left_out(*place, _HALF_A_PRICE)
 
     def _weigh(self, settings: Settings) -> None:
         """Set weights and tiers, which follow from all endpoints of a group together."""
         for group in self.gateway.groups.values():
-            weighing = self._weighing[group.name]
-            by = next(
-                (key for key in _WEIGHED_BY if any(key in shares for _, shares in weighing)), None
-            )
-            if by is not None and settings.weighs:
-                weights = whole_weights([shares.get(by, 0.0) for _, shares in weighing])
-                if len(set(weights)) > 1:
-                    parts = [part for part, _ in weighing]
-                    for endpoint, weight, part in zip(group.endpoints, weights, parts, strict=True):
-                        endpoint.weight = weight
-                        if weight == 0:
-                            self._note_never_chosen(part, by)
-                    if by != "weight":
-                        group.comment = f"The weights follow {by}, as LiteLLM weighs by it."
+            if settings.weighs:
+                for tier in {endpoint.tier for endpoint in group.endpoints}:
+                    self._weigh_tier(group, tier)
             _set_tiers(group)
             _keep_names_apart(group)
+
+    def _weigh_tier(self, group: ImportedGroup, tier: int) -> None:
+        """Weigh the endpoints of one order by the first of weight, rpm and tpm that one has.
+
+        LiteLLM chooses so among those of the lowest order; who has none of it gets no calls.
+        """
+        weighing = [entry for entry in self._weighing[group.name] if entry[0].tier == tier]
+        by = next(
+            (key for key in _WEIGHED_BY if any(key in shares for *_, shares in weighing)), None
+        )
+        weights = whole_weights([shares.get(by or "", 0.0) for *_, shares in weighing])
+        if by is None or len(set(weights)) == 1:
+            return
+        for (endpoint, params, _), weight in zip(weighing, weights, strict=True):
+            endpoint.weight = weight
+            if weight == 0:
+                self._note_never_chosen(params, by)
+        if by != "weight":
+            group.comment = f"The weights follow {by}, as LiteLLM weighs by it."
 
     def _note_never_chosen(self, params: SourcePart, by: str) -> None:
         """Report an endpoint that LiteLLM gives no share, because others of its group have one."""
         text = (
-            "`weight: 0`, the last resort. LiteLLM never chooses it: others of its group have "
+            "`weight: 0`, the last resort. LiteLLM gives it no share: others of its order have "
             f"`{by}`, and it has none. Write a weight if it is to get its share."
         )
         self.report.changed(params, by if by in params else None, text)
@@ -252,11 +287,23 @@ class LiteLLM:
             self.report.add(found.kind or ImportOutcome.LEFT_OUT, source, place, text)
 
 
+def _order_of(number: float | None) -> int:
+    """Return an order as LiteLLM compares it: a whole number; without one, the largest."""
+    return _NO_ORDER if number is None or number != int(number) else int(number)
+
+
 def _set_tiers(group: ImportedGroup) -> None:
-    """Turn LiteLLM's orders into tiers from 0; who has none comes last."""
-    orders = sorted({endpoint.tier for endpoint in group.endpoints if endpoint.tier >= 0})
-    for endpoint in group.endpoints:
-        endpoint.tier = orders.index(endpoint.tier) if endpoint.tier >= 0 else len(orders)
+    """Turn LiteLLM's orders into tiers from 0; who has none comes last.
+
+    `weight: 0` comes after all tiers here, but before the next order there: it gets its own tier.
+    """
+    last = max((endpoint.tier for endpoint in group.endpoints), default=0)
+    ranks = [(e.tier, e.weight == 0 and e.tier != last) for e in group.endpoints]
+    distinct = sorted(set(ranks))
+    for endpoint, rank in zip(group.endpoints, ranks, strict=True):
+        endpoint.tier = distinct.index(rank)
+        if rank[1]:
+            endpoint.weight = None
 
 
 def _keep_names_apart(group: ImportedGroup) -> None:

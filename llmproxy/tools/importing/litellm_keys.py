@@ -67,6 +67,8 @@ def remedy_of(place: Place) -> Remedy:
     for length in range(len(names), 0, -1):
         section = ".".join(names[: length - 1]).replace("model_list", "model_list[]", 1)
         known = sections().get(section or WHOLE_FILE, {}).get(names[length - 1])
+        if known is not None and known.kind is ImportOutcome.CHANGED:
+            return NOT_UNDERSTOOD  # nothing has carried it over
         if known is not None and known.kind is not None:
             return known
         if names[:2] == ["model_list", "model_info"]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llmproxy.tools.importing.gateway import Gateway, ImportedGroup
+from llmproxy.tools.importing.litellm_forms import addresses, taken
 from llmproxy.tools.importing.litellm_keys import Remedy, remedy
 from llmproxy.tools.importing.report import ImportOutcome, ImportReport
 from llmproxy.tools.importing.secrets import literal_secret
@@ -54,11 +55,14 @@ class Settings:
         self._general = [root.part("general_settings") for root in roots]
         # What endpoints need to know before the rest is applied.
         self.drops_params = bool(self._last("drop_params", self._litellm))
-        strategy = self._last("routing_strategy", self._router)
-        self.weighs = strategy in (None, "simple-shuffle")  # the others look at no weight
         self.concurrent = self._last("default_max_parallel_requests", self._router) or self._last(
             "max_parallel_requests", self._general
         )
+        found = self._routing("routing_strategy")
+        strategy = None if found is None else str(found[2])
+        # Whether LiteLLM chooses by weight; and whether rpm and tpm are upper bounds there, too.
+        self.weighs = strategy not in _STRATEGIES or strategy == "simple-shuffle"
+        self.bounds = strategy is not None and strategy.startswith("usage-based-routing")
 
     def apply(self) -> None:
         """Set everything that follows from the settings, once all groups are known."""
@@ -74,7 +78,7 @@ class Settings:
 
     def _written(self, key: str, parts: Sequence[SourcePart]) -> Iterator[Written]:
         for part in parts:
-            if key in part and (value := part.take(key)) is not None:
+            if key in part and (value := taken(part, key)) is not None:
                 yield part, key, value
 
     def _last(self, key: str, parts: Sequence[SourcePart]) -> Any:
@@ -230,8 +234,6 @@ class Settings:
         if "redis_url" in self._gateway.settings and ours != "redis_url":
             self._report.left_out(part, key, "redis_url is written, too, and is used.")
             return
-        if ours in ("redis_port", "redis_db") and str(value).isdecimal():
-            value = int(value)
         self._gateway.set(ours, value)
         self._secret(part, key, value)
 
@@ -274,12 +276,15 @@ class Settings:
             for part, name, value in self._written(key, parts):
                 if self._gateway.settings.get(ours) != value:
                     self._set_redis(part, name, ours, value)
-        if nodes := self._last("sentinel_nodes", parts):
-            self._gateway.set("redis_sentinels", [f"{host}:{port}" for host, port in nodes])
+        if sentinels := addresses(parts, "sentinel_nodes"):
+            for key in ("redis_host", "redis_port", "redis_url"):  # the sentinels say where
+                self._gateway.settings.pop(key, None)
+            self._gateway.set("redis_sentinels", [f"{host}:{port}" for host, port in sentinels])
             self._gateway.set("redis_sentinel_master", self._last("service_name", parts))
-        if nodes := self._last("redis_startup_nodes", parts):
-            self._gateway.set("redis_host", nodes[0].get("host"))
-            self._gateway.set("redis_port", int(nodes[0].get("port", 6379)))
+        elif nodes := addresses(parts, "redis_startup_nodes"):
+            self._gateway.settings.pop("redis_url", None)
+            self._gateway.set("redis_host", nodes[0][0])
+            self._gateway.set("redis_port", nodes[0][1])
             self._gateway.set("redis_cluster", True)
         settings = self._gateway.settings
         if not {"redis_host", "redis_url", "redis_sentinels"} & set(settings):
@@ -296,7 +301,7 @@ class Settings:
         if limit := self._last("global_max_parallel_requests", self._general):
             self._gateway.set("max_in_flight", limit)
         if size := self._last("max_request_size_mb", self._general):
-            self._gateway.set("max_body_bytes", int(float(size) * _MIB))
+            self._gateway.set("max_body_bytes", int(size * _MIB))
         for part, key, value in self._written("maximum_spend_logs_retention_period", self._general):
             if (kept_s := seconds(value)) is None:
                 self._report.left_out(part, key, "Write call_keep_s, in seconds.")
@@ -334,7 +339,7 @@ class Settings:
             if per is None and found is not None:
                 text = f"Periods are hour, day, week and month: '{found[2]}' became a month."
                 self._report.changed(found[0], found[1], text)
-            budget = {"for": "all", "usd": float(amount), "per": per or "month"}
+            budget = {"for": "all", "usd": amount, "per": per or "month"}
             self._gateway.set("budgets", [budget])
 
     def _note(self, written: Written, found: Remedy) -> None:

@@ -13,6 +13,7 @@ from llmproxy.errors import ConfigError, Problem
 Key = str | int
 Place = tuple[Key, ...]
 MAX_VALUES = 200_000  # nested aliases multiply
+MAX_NUMBER = 10**15  # no limit, price or time of a config is larger; nan and infinity are not less
 
 
 class SourceFile:
@@ -126,6 +127,58 @@ class SourcePart:
         """Return a value that does not count as read."""
         return self._values.get(key)
 
+    def text(self, key: str) -> str | None:
+        """Take a text, or a number as its text; None if it is empty. Others stay unread."""
+        value = self._values.get(key)
+        if isinstance(value, bool | list | dict):
+            return None
+        self.take(key)
+        return None if value is None else str(value).strip() or None
+
+    def reference(self, key: str) -> str | None:
+        """Take a variable of the environment. What is none stays unread."""
+        value = self._values.get(key)
+        if isinstance(value, str) and is_reference(value):
+            self.take(key)
+            return value
+        return None
+
+    def number(self, key: str) -> float | int | None:
+        """Take a number from 0, also one in quotes. What is none stays unread."""
+        value = self._values.get(key)
+        found = as_number(value)
+        if found is not None and found < 0:
+            return None
+        if found is not None or value is None:
+            self.take(key)
+        return found
+
+    def whole(self, key: str) -> int | str | None:
+        """Take a whole number from 0, or a reference to one. What is neither stays unread."""
+        if (reference := self.reference(key)) is not None:
+            return reference
+        found = as_number(self._values.get(key))
+        if found is not None and found != int(found):
+            return None
+        found = self.number(key)
+        return None if found is None else int(found)
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        """Take a mapping; an empty one if there is none. What is no mapping stays unread."""
+        value = self._values.get(key)
+        if value is None or isinstance(value, dict):
+            self.take(key)
+        return value if isinstance(value, dict) else {}
+
+    def texts(self, key: str) -> list[str]:
+        """Take a list of texts, or one text; anything else stays unread."""
+        value = self._values.get(key)
+        found = value if isinstance(value, list) else [] if value is None else [value]
+        if any(isinstance(item, dict | list | bool | None) for item in found):
+            return []
+        self.take(key)
+        return [str(item) for item in found]
+
     def part(self, key: str) -> SourcePart:
         """Return the mapping at a key; an empty one if there is none."""
         value = self._values.get(key)
@@ -154,6 +207,23 @@ class SourcePart:
     def at(self, key: str | None = None) -> Place:
         """Return the place of a key, or of the part itself."""
         return self.place if key is None else (*self.place, key)
+
+
+def as_number(value: Any) -> float | int | None:
+    """Return a finite number, also one in quotes; None if it is none."""
+    if isinstance(value, str):
+        try:
+            value = int(value) if value.strip().isdecimal() else float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < MAX_NUMBER else None
+
+
+def is_reference(text: str) -> bool:
+    """Return whether a text begins with a variable of the environment."""
+    return text.startswith(("os.environ/", "${"))
 
 
 def _nothing(part: SourcePart, key: str) -> SourcePart:

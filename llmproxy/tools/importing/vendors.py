@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llmproxy.tools.importing.gateway import ImportedEndpoint
+from llmproxy.tools.importing.source import is_reference
 
 Params = dict[str, Any]
 # The version that LiteLLM asks Azure for where a config names none.
@@ -20,7 +21,7 @@ class Vendor:
 
     `provider`: our name; None: recognised by its address. `key`: the variable of its key.
     `base`: the variable of its address. `suffix`: what others leave out of the address.
-    `needs_base`: there is no address to begin with.
+    `needs_base`: there is no address to begin with. `no_key`: the variable may be unset.
     """
 
     provider: str | None
@@ -28,6 +29,7 @@ class Vendor:
     base: str = ""
     suffix: str = ""
     needs_base: bool = False
+    no_key: bool = False
 
 
 OPENAI = Vendor(None, "OPENAI_API_KEY", "OPENAI_BASE_URL")
@@ -53,8 +55,8 @@ VENDORS = {
     "gemini": Vendor("gemini", "GEMINI_API_KEY"),
     "github": Vendor("github", "GITHUB_API_KEY"),
     "groq": Vendor("groq", "GROQ_API_KEY"),
-    "hosted_vllm": Vendor("vllm", "HOSTED_VLLM_API_KEY", "HOSTED_VLLM_API_BASE"),
-    "huggingface": Vendor("huggingface", "HF_TOKEN"),
+    "hosted_vllm": Vendor("vllm", "HOSTED_VLLM_API_KEY", "HOSTED_VLLM_API_BASE", no_key=True),
+    "huggingface": Vendor("huggingface", "HF_TOKEN", "", "/v1/"),
     "llamafile": Vendor("llamacpp", "", "LLAMAFILE_API_BASE"),
     "lm_studio": Vendor("lmstudio", "", "LM_STUDIO_API_BASE"),
     "mistral": Vendor("mistral", "MISTRAL_API_KEY"),
@@ -94,6 +96,8 @@ _BY_MODEL = (
 _API_WORDS = re.compile(r"(?:converse|converse_like|invoke|chat|o_series|responses|gpt5_series)/")
 # An Azure address: the resource, and what follows /openai.
 _AZURE = re.compile(r"^((?:https?://)?[^?]*?)(?:/openai((?:/deployments/|/v1)[^?]*)?)?(?:\?.*)?$")
+# The path of one operation, which LiteLLM accepts at the end of an address.
+_OPERATION = re.compile(r"/(?:chat/completions|completions|messages|responses|embeddings)/?$")
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d/")
 
 
@@ -156,14 +160,14 @@ def _plain(known: Vendor, vendor: str, model: str, params: Params) -> VendorAddr
     if known.provider is not None and not (base and known is COMPATIBLE):
         found.endpoint.extra["provider"] = known.provider
     if base:
-        found.endpoint.params["base_url"] = _joined(base, known.suffix)
+        found.endpoint.params["base_url"] = _joined(_OPERATION.sub("", base), known.suffix)
     if vendor == "gemini" and base:
         found.notes["api_base"] = (
             "Gemini is asked by its API for OpenAI's clients: the path is another."
         )
     key = params.get("api_key")
     if key is None and known.key and (known is not COMPATIBLE):
-        key = f"os.environ/{known.key}"
+        key = f"${{{known.key}:-none}}" if known.no_key else f"os.environ/{known.key}"
     # A server that wants no key: the client's own is not passed on to it.
     found.endpoint.params["api_key"] = key or "none"
     return found
@@ -171,8 +175,9 @@ def _plain(known: Vendor, vendor: str, model: str, params: Params) -> VendorAddr
 
 def _azure(model: str, params: Params) -> VendorAddress:
     found = VendorAddress(ImportedEndpoint(model))
-    version, base = params.get("api_version"), params.get("api_base")
-    base = (base or "os.environ/AZURE_API_BASE").rstrip("/")
+    base = (params.get("api_base") or "os.environ/AZURE_API_BASE").rstrip("/")
+    in_address = re.search(r"[?&]api-version=([^&]+)", base)
+    version = params.get("api_version") or (in_address and in_address[1])
     root, path = _AZURE.sub(r"\1", base), _AZURE.sub(r"\2", base)
     if path.startswith("/v1") or version in ("preview", "latest", "v1"):
         found.endpoint.params["base_url"] = _joined(root, "/openai/v1/")
@@ -207,7 +212,7 @@ def _azure(model: str, params: Params) -> VendorAddress:
 
 def _foundry(model: str, params: Params) -> VendorAddress:
     base = (params.get("api_base") or "os.environ/AZURE_AI_API_BASE").rstrip("/")
-    root = base if _is_reference(base) else re.sub(r"/(models|openai|anthropic).*$", "", base)
+    root = base if is_reference(base) else re.sub(r"/(models|openai|anthropic).*$", "", base)
     path = "/anthropic/v1/" if "claude" in model else "/openai/v1/"
     provider = "anthropic" if "claude" in model else "azure"
     endpoint = ImportedEndpoint(model, extra={"provider": provider})
@@ -279,10 +284,6 @@ def _joined(base: str, suffix: str) -> str:
     if not suffix or base.endswith(suffix.rstrip("/")):
         return base
     return _inside(base) + suffix
-
-
-def _is_reference(text: str) -> bool:
-    return text.startswith(("os.environ/", "${"))
 
 
 def _inside(text: str) -> str:
