@@ -22,6 +22,11 @@ _COLUMN = re.compile(r'\s+(?:"(?P<quoted>[^"]+)"|(?P<plain>\w+))\s')
 _VALUE = re.compile(r"[Ee]?'(?P<text>(?:[^']|'')*)'(?:::[\w \"\[\]()]+)?|(?P<word>[^\s,()']+)")
 _ESCAPE = re.compile(r"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.DOTALL)
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_OTHER_FORMS = {
+    b"PGDMP": "this is a dump in the custom format. Make it plain: pg_restore -f dump.sql FILE.",
+    b"\x1f\x8b": "this file is compressed. Unpack it first: gunzip FILE.",
+    b"\xff\xfe": "this file is UTF-16. Save it as UTF-8; pg_dump -f FILE writes it so.",
+}
 MAX_STATEMENT = 64 * 1024 * 1024
 
 
@@ -35,9 +40,7 @@ def rows(lines: Iterable[str], tables: Collection[str]) -> Iterator[tuple[str, R
     reader = iter(lines)
     for line in reader:
         if line.startswith("PGDMP"):
-            raise DumpError(
-                "this is a dump in the custom format. Make it plain: pg_restore -f dump.sql FILE."
-            )
+            raise DumpError(_OTHER_FORMS[b"PGDMP"])
         if (found := _COPY.match(line)) and found["table"] in tables:
             names = _names(found["columns"])
             for copied in _until(reader, "\\."):
@@ -54,6 +57,13 @@ def rows(lines: Iterable[str], tables: Collection[str]) -> Iterator[tuple[str, R
                 )
             for values in _tuples(_statement(line[found.end() :], reader)):
                 yield found["table"], dict(zip(names, values, strict=False))
+
+
+def refuse_other_forms(start: bytes) -> None:
+    """Raise DumpError for the first bytes of a file that is no plain text of pg_dump."""
+    for magic, remedy in _OTHER_FORMS.items():
+        if start.startswith(magic):
+            raise DumpError(remedy)
 
 
 def array(text: str | None) -> list[str]:
@@ -75,9 +85,14 @@ def json_value(text: str | None) -> dict[str, Any]:
 
 def moment(text: str | None) -> float | None:
     """Return a timestamp in Unix seconds. One without a zone is in UTC, as Prisma writes it."""
-    if not text:
+    if not text or text == "infinity":
         return None
-    at = datetime.fromisoformat(re.sub(r"([+-]\d\d)$", r"\1:00", text.replace(" ", "T")))
+    if text == "-infinity" or text.endswith(" BC"):
+        return 0.0
+    try:
+        at = datetime.fromisoformat(re.sub(r"([+-]\d\d)$", r"\1:00", text.replace(" ", "T")))
+    except ValueError as error:
+        raise DumpError("it has a time that PostgreSQL does not write. Dump it again.") from error
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from llmproxy.batteries.keys.adoption import AT_ONCE, Adopted, Adoption
 from llmproxy.batteries.store import Database
-from llmproxy.tools.importing.dump import rows
+from llmproxy.tools.importing.dump import DumpError, refuse_other_forms, rows
 from llmproxy.tools.importing.litellm_database import TABLES, described
 from llmproxy.tools.progress import progress
 
@@ -66,8 +66,14 @@ async def import_keys(
 
     Raises DumpError, OSError, UnicodeDecodeError, OrderError, StoreUnavailable.
     """
+    with dump.open("rb") as raw:
+        refuse_other_forms(raw.read(5))
     with progress(f"Reading {dump.name}") as bar, dump.open(encoding="utf-8", newline="\n") as file:
         found = described(_counted(rows(file, TABLES), bar.advance), time())
+    if not (found.keys or found.teams or found.notes):
+        raise DumpError(
+            "no key and no team of LiteLLM is in it. Is it a dump of LiteLLM's database, with data?"
+        )
     adoption = Adoption(database, taken=taken, dry=dry)
     teams = await adoption.adopt_teams(found.teams)
     keys = Adopted()

@@ -23,6 +23,8 @@ _ALL = {"all-team-models", "all-proxy-models", "*"}
 _NONE = "no-default-models"
 _OF_UI = "litellm-dashboard"  # the team of the keys that its user interface makes for sign-ins
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_NO_NUMBERS = ("NaN", "Infinity", "-Infinity")  # what a column of floats may hold
+_MOST_BUDGET, _MOST_LIMIT = 9_000_000, 10**12
 MAX_NAME = 80  # ours have at most 100 characters; numbers may be added
 
 
@@ -133,13 +135,16 @@ def _rules(row: Mapping[str, str | None], notes: Counter[str]) -> dict[str, Any]
     fields: dict[str, Any] = {}
     columns = {"rpm": "rpm_limit", "tpm": "tpm_limit", "concurrent": "max_parallel_requests"}
     for ours, column in columns.items():
-        if (value := row.get(column)) is not None and int(value) > 0:
+        value = row.get(column) or ""
+        if value.isdecimal() and 0 < int(value) <= _MOST_LIMIT:  # a larger one bounds nothing
             fields[ours] = int(value)
     models = array(row.get("models"))
     if models and not _ALL & set(models):
         fields["models"] = [model for model in models if model != _NONE]
     most = row.get("max_budget")
-    if most is not None:
+    if most in _NO_NUMBERS or (most is not None and Decimal(most) > _MOST_BUDGET):
+        notes["budgets that are too large to bound anything: left out"] += 1
+    elif most is not None:
         fields["budget"] = _budget(Decimal(most), row, notes)
     if row.get("soft_budget") is not None:
         notes["soft budgets: write them as budgets with hard: false"] += 1
@@ -148,7 +153,8 @@ def _rules(row: Mapping[str, str | None], notes: Counter[str]) -> dict[str, Any]
 
 def _budget(most: Decimal, row: Mapping[str, str | None], notes: Counter[str]) -> str:
     """Return a budget as `keys create --budget` takes it."""
-    spent, duration = Decimal(row.get("spend") or 0), row.get("budget_duration")
+    spend, duration = row.get("spend") or "0", row.get("budget_duration")
+    spent = Decimal("0" if spend in _NO_NUMBERS else spend)
     if duration is None:
         if spent > 0:
             notes["budgets without a period: what is left of them was taken over"] += 1
