@@ -53,7 +53,7 @@ def read_agentgateway(source: SourceFile, report: ImportReport) -> Gateway:
     gateway, root = Gateway(), source.root
     reader = _BackendReader(gateway, report)
     llm = root.part("llm")
-    if (port := llm.take("port")) is not None:
+    if (port := llm.number("port")) is not None:
         gateway.set("bind_port", int(port))
     internal = [reader.add_model(model) for model in llm.parts("models")]
     for virtual in llm.parts("virtualModels"):
@@ -61,7 +61,7 @@ def read_agentgateway(source: SourceFile, report: ImportReport) -> Gateway:
     for name in filter(None, internal):
         gateway.groups.pop(name, None)
     for bind in root.parts("binds"):
-        if (port := bind.take("port")) is not None:
+        if (port := bind.number("port")) is not None:
             gateway.settings.setdefault("bind_port", int(port))
         for listener in bind.parts("listeners"):
             for route in listener.parts("routes"):
@@ -93,7 +93,7 @@ class _BackendReader:
         for kind in ("failover", "weighted"):
             for target in routing.part(kind).parts("targets") if kind in routing else []:
                 name = str(target.take("model"))
-                tier, weight = int(target.take("priority") or 0), target.take("weight")
+                tier, weight = int(target.number("priority") or 0), target.number("weight")
                 known = self.gateway.serving(name)
                 if known is None:
                     self.report.left_out(target, None, f"There is no model '{name}'.")

@@ -13,7 +13,7 @@ from llmproxy.tools.importing.gateway import Gateway, ImportedEndpoint
 from llmproxy.tools.importing.litellm_settings import seconds
 from llmproxy.tools.importing.references import report_unread, value_of
 from llmproxy.tools.importing.report import ImportReport
-from llmproxy.tools.importing.source import SourceFile, SourcePart
+from llmproxy.tools.importing.source import SourceFile, SourcePart, as_number
 from llmproxy.tools.importing.writing import whole_weights
 
 _VENDORS = {"vertex": "vertex_ai", "nebius": "nebius", "parasail": "parasail", "sgl": "openai_like"}
@@ -90,14 +90,14 @@ def _add_provider(part: SourcePart, name: str, gateway: Gateway, report: ImportR
                 report.left_out(part, None, text)
                 continue
             found.endpoint.name = str(key.peek("name") or "").replace(" ", "-")
-            found.endpoint.weight = key.peek("weight")
+            found.endpoint.weight = as_number(key.peek("weight"))
             _set_network(found.endpoint, network, report)
             gateway.group(f"{name}/{model}").endpoints.append(found.endpoint)
         for known in ("name", "weight"):
             key.take(known)
     for known in ("default_request_timeout_in_seconds", "extra_headers"):
         network.take(known)
-    if (retries := network.take("max_retries")) is not None:
+    if (retries := network.number("max_retries")) is not None:
         most = max(int(retries), gateway.settings.get("num_retries", 0))
         gateway.set("num_retries", most)
         report.changed(
@@ -157,11 +157,11 @@ def _set_network(endpoint: ImportedEndpoint, network: SourcePart, report: Import
 
 
 def _set_client(client: SourcePart, gateway: Gateway) -> None:
-    if size := client.take("max_request_body_size_mb"):
+    if size := client.number("max_request_body_size_mb"):
         gateway.set("max_body_bytes", int(size) * 1024 * 1024)
     if origins := client.take("allowed_origins"):
         gateway.set("allowed_origins", origins)
-    if days := client.take("log_retention_days"):
+    if days := client.number("log_retention_days"):
         gateway.set("call_keep_s", int(days) * 86_400)
 
 
@@ -226,7 +226,7 @@ def _limits(
         return {}
     found = {}
     for ours, start in (("rpm", "request"), ("tpm", "token")):
-        most, duration = limit.take(f"{start}_max_limit"), limit.take(f"{start}_reset_duration")
+        most, duration = limit.number(f"{start}_max_limit"), limit.take(f"{start}_reset_duration")
         if most:
             span = seconds(duration) or 60
             found[ours] = max(1, int(most) * 60 // span)

@@ -83,7 +83,7 @@ class _TargetReader:
             text = f"There is no strategy '{mode}': the targets are tried one after another."
             self.report.left_out(part.part("strategy"), "mode", text)
         if mode == "loadbalance":
-            given = [target.take("weight") for target in targets]
+            given = [target.number("weight") for target in targets]
             weights = [1.0 if weight is None else float(weight) for weight in given]
             whole = sum(weights) or 1.0
             ends = [
@@ -124,7 +124,7 @@ class _TargetReader:
         if "virtual_key" in part:
             text = "It is kept by Portkey. The vendor's own key is expected in the variable now."
             self.report.left_out(part, "virtual_key", text)
-        if (timeout := part.take("request_timeout")) is not None:
+        if (timeout := part.number("request_timeout")) is not None:
             endpoint.params["timeout"] = float(timeout) / 1000
             text = "Seconds to the first byte, not for the whole answer."
             self.report.changed(part, "request_timeout", text)
@@ -136,7 +136,7 @@ class _TargetReader:
 
 
 def _set_settings(root: SourcePart, gateway: Gateway, report: ImportReport) -> None:
-    attempts = root.part("retry").take("attempts")
+    attempts = root.part("retry").number("attempts")
     if attempts is not None:
         gateway.set("num_retries", int(attempts))
     cache = root.part("cache")

@@ -1,4 +1,7 @@
+# ruff: noqa: E501 - rows of configs
 """Configs of agentgateway, Portkey and Bifrost become ours as well."""
+
+import pytest
 
 from tests.tools.importing.imported import example, imported
 
@@ -111,3 +114,17 @@ def test_a_kind_can_be_named_where_the_file_does_not_tell(tmp_path):
     result = imported(tmp_path, '{"api_key": "env.K"}', kind="portkey", name="c.json")
 
     assert result.endpoints("*")[0]["params"]["api_key"] == "os.environ/K"
+
+
+@pytest.mark.parametrize("odd", ["[]", "{}", "abc", "true", "-1", "[1]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "strategy: {mode: loadbalance}\ntargets: [{provider: openai, api_key: $K, weight: ODD}]\n",
+        "provider: openai\napi_key: $K\nrequest_timeout: ODD\nretry: {attempts: ODD}\n",
+        "providers: {openai: {keys: [{name: k, value: env.K, weight: ODD}], network_config: {max_retries: ODD}}}\nclient: {log_retention_days: ODD, max_request_body_size_mb: ODD}\n",
+        "llm: {port: ODD, models: [{name: m, provider: openAI, params: {apiKey: $K}}], virtualModels: [{name: v, routing: {failover: {targets: [{model: m, priority: ODD}]}}}]}\n",
+    ],
+)  # fmt: skip
+def test_a_number_of_another_form_does_not_hinder_the_rest(tmp_path, text, odd):
+    assert imported(tmp_path, text.replace("ODD", odd)).report.endpoints >= 1
