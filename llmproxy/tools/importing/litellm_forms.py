@@ -26,6 +26,10 @@ def taken(part: SourcePart, key: str) -> Any:
         return part.whole(key)
     if key in _SECONDS:
         return part.reference(key) or part.number(key)
+    if key.endswith("fallbacks") and key != "default_fallbacks":
+        value = part.peek(key)
+        is_list = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+        return part.take(key) if is_list or value is None else None
     if key in _COMPUTED:
         return part.number(key)
     return part.text(key) if key in _TEXTS else part.take(key)

@@ -148,3 +148,10 @@ def test_weights_count_with_simple_shuffle_alone(tmp_path):
     assert "simple-shuffle" in result.finding("model_list[0].litellm_params.weight").text
     # With this strategy LiteLLM bounds by rpm, as is done here.
     assert "model_list[0].litellm_params.rpm" not in result.changed
+
+
+@pytest.mark.parametrize("odd", ["{m: [other]}", "[m]", "m"])
+def test_fallbacks_in_another_form_are_reported(tmp_path, odd):
+    result = imported(tmp_path, config(router=f"fallbacks: {odd}"))
+
+    assert "router_settings.fallbacks" in result.left_out
