@@ -55,7 +55,9 @@ def endpoint_page(
         return [title, Text("It is not in the config any longer.", "yellow")]
     (endpoint,) = found
     own = [call for call in calls if (call.group, call.endpoint) == (row.group, row.endpoint)]
-    table = call_table(own, width, None, look) or [Text("No calls yet.", QUIET)]
+    table = call_table(own, width, None, look) or [
+        Text("It answered none of the latest calls.", QUIET)
+    ]
     return [title, Text(), *_facts(endpoint, look), Text(), *table]
 
 
@@ -77,7 +79,8 @@ def _facts(endpoint: ShownEndpoint, look: Look) -> Iterator[Text]:
     ):
         yield _fact(name, Text("no limit known", QUIET) if level is None else _left(level, look))
     failed = f", {figures.share(recent.error_rate)} failed" if recent.calls else ""
-    yield _fact("last minute", Text(f"{recent.calls:,} attempts{failed}"))
+    attempts = f"{recent.calls:,} attempt{'' if recent.calls == 1 else 's'}"
+    yield _fact("last minute", Text(f"{attempts}{failed}"))
     p50 = figures.milliseconds(recent.first_byte_p50_ms)
     p99 = figures.milliseconds(recent.first_byte_p99_ms)
     yield _fact("first byte", Text(f"p50 {p50}, p99 {p99}"))

@@ -171,3 +171,14 @@ def test_an_endpoint_that_is_gone_is_told():
 )
 def test_what_a_terminal_sends_are_keys(sent, keys):
     assert keys_in(sent) == keys
+
+
+def test_an_endpoint_that_only_failed_is_not_said_to_have_had_no_calls():
+    east = made_up.endpoint("azure-east", "misconfigured", recent=made_up.recent(1, 1))
+    shown = state([made_up.group("gpt-4.1", east)])
+    controls = Controls(page=Page.ENDPOINT, chosen=EAST)
+
+    lines = "\n".join(drawn(view(shown), controls=controls))
+
+    assert "1 attempt," in lines
+    assert "It answered none of the latest calls." in lines
