@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmproxy.batteries.admin.stats import (
+    certificate,
     database,
     history,
     levels,
@@ -22,6 +23,7 @@ INTERFACES = dict(re.findall(r"interface (\w+) \{\n(.*?)\n\}", TEXT, re.DOTALL))
 MODELS = {
     model.__name__: model
     for model in (
+        certificate.TlsView,
         database.DatabaseView,
         history.HistoryPoint,
         levels.LimitView,

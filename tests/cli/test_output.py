@@ -178,6 +178,7 @@ def test_ctrl_c_says_nothing(tmp_path):
     program = (
         "import signal, sys, threading\n"
         "from llmproxy.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
         "threading.Timer(1.5, lambda: signal.raise_signal(signal.SIGINT)).start()\n"
         "sys.exit(main(['simulate', '--rate', '50', '--seconds', '100000']))\n"
     )

@@ -14,6 +14,7 @@ from tempfile import TemporaryFile
 
 import yaml
 
+from tests.support.client import ask
 from tests.support.forker import forker
 
 LLMPROXY = str(Path(sys.executable).with_name("llmproxy"))
@@ -88,6 +89,11 @@ class Running:
         """Return how long the process has used a processor."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    async def settled_kib(self):
+        """The same as `resident_kib`, when everything that is loaded after the start is there."""
+        assert (await ask(self.port, "/health", method="GET")).status == 200
+        return self.resident_kib()
 
     def resident_kib(self):
         """Return the resident memory of the process."""

@@ -82,7 +82,7 @@ async def test_neither_big_bodies_nor_aborted_streams_remain_in_memory(tmp_path)
         async with running(tmp_path, config=config_for(vendor), program=[LLMPROXY]) as proxy:
             await make_calls(proxy.port, CALLS // 10)
             await abort_streams(proxy.port, ABORTED // 10)
-            before_kib = proxy.resident_kib()
+            before_kib = await proxy.settled_kib()
             await make_calls(proxy.port, CALLS)
             await abort_streams(proxy.port, ABORTED)
             lines = await proxy.logged(CALLS + ABORTED + CALLS // 10 + ABORTED // 10)
@@ -111,7 +111,7 @@ async def held_by_stalled_clients(folder):
     async with scripted(answer) as vendor:
         async with running(folder, config=config_for(vendor), program=[LLMPROXY]) as proxy:
             assert (await ask(proxy.port, body=CHAT)).status == 200
-            before_kib = proxy.resident_kib()
+            before_kib = await proxy.settled_kib()
             stalled = [await _stalled_connection(proxy.port) for _ in range(STALLED)]
             pieces_before = -1
             while pieces > pieces_before:  # until the kernel's buffers are full, too
@@ -150,7 +150,7 @@ async def test_500_open_streams_are_all_completed(tmp_path):
 
     async with scripted(answer) as vendor:
         async with running(tmp_path, config=config_for(vendor), program=[LLMPROXY]) as proxy:
-            before_kib = proxy.resident_kib()
+            before_kib = await proxy.settled_kib()
             streams = [await connect(proxy.port) for _ in range(OPEN_STREAMS)]
             for number, stream in enumerate(streams):
                 messages = [{"role": "user", "content": f"stream {number}"}]

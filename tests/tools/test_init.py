@@ -135,8 +135,7 @@ def test_ctrl_c_writes_nothing(tmp_path):
         terminal.until_written("[openai]")
         terminal.press("\r")
         terminal.until_written("2. Which models?")
-        terminal.press("\x03")
-        assert terminal.ended() == 130
+        assert terminal.ended_by("\x03") == 130
     assert "Traceback" not in terminal.written
     assert list(tmp_path.iterdir()) == []
 

@@ -41,7 +41,7 @@ async def test_each_of_many_sessions_takes_little_memory_and_works(tmp_path):
         async with running(tmp_path, **options) as proxy:
             async with contextlib.AsyncExitStack() as stack:
                 await opened(stack, proxy, 20)
-                before = proxy.resident_kib()
+                before = await proxy.settled_kib()
                 sessions = await opened(stack, proxy, SESSIONS)
                 each = (proxy.resident_kib() - before) / SESSIONS
                 texts = [f"session {number}" for number in range(SESSIONS)]

@@ -114,6 +114,13 @@ interface CacheView {
   store: StoreView | null;
 }
 
+interface TlsView {
+  names: string[];
+  expires_at: number;
+  loaded_at: number;
+  error: string | null;
+}
+
 interface DatabaseView {
   address: string;
   connected: boolean | null;
@@ -142,6 +149,7 @@ interface ProxyView {
   groups: GroupView[];
   cache: CacheView | null;
   database: DatabaseView | null;
+  tls: TlsView | null;
   lost: LostView;
 }
 

@@ -86,6 +86,16 @@ class Terminal:
         self._read(0.1)
         return status
 
+    def ended_by(self, keys):
+        """The exit status after `keys`, pressed again as a person does: Python misses a Ctrl+C that
+        comes just before it begins to read a line."""
+        ends = time.monotonic() + WITHIN_S
+        while self.process.poll() is None and time.monotonic() < ends:
+            self.press(keys)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=1)
+        return self.ended()
+
     def said(self):
         """What stands on the terminal after the alternate screen was left."""
         return ESCAPES.sub("", self.written.rpartition(LEAVE)[2]).strip()
