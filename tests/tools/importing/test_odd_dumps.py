@@ -56,6 +56,7 @@ async def test_a_key_with_values_that_bound_nothing_is_brought(tmp_path, columns
         (b'{"a": 1}', "Is it a dump of LiteLLM's database"),
         (copied(expires="garbage"), "Dump it again"),
     ],
+    ids=["gzip", "custom", "utf-16", "empty", "json", "garbage"],
 )
 @bounded()
 async def test_a_file_in_another_form_is_refused_with_what_to_do(tmp_path, dump, words):
