@@ -33,6 +33,7 @@ from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.store import DATABASES, database_url
 from tests.support.vendor import http, scripted
+from tests.support.waiting import until
 
 SECRET = "whsec-0123456789"
 DAY_S = 86_400
@@ -40,12 +41,6 @@ DAY_S = 86_400
 
 def takes(received, number):
     return [http(b"ok", content_type="text/plain")]
-
-
-async def until(condition):
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def is_ours(received, secret):

@@ -10,14 +10,9 @@ from tests.support.groups import group_of
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import GOOD, always, chunk, delta, scripted, sse_head
+from tests.support.waiting import until
 
 TRAILERS = b"a:b\r\n" * 10_000
-
-
-async def until(condition, *, within_s=10):
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 @bounded()

@@ -16,6 +16,7 @@ from tests.support.process import command, running
 from tests.support.run import bounded
 from tests.support.valkey import free_port
 from tests.support.vendor import GOOD, always, chat, http, scripted
+from tests.support.waiting import until
 from tests.system.vendors import group_of
 from tests.system.workers import serving
 
@@ -37,12 +38,6 @@ def traced_by(where, vendor, **settings):
 def unused_address():
     """Return an address on which no server listens."""
     return {"endpoint": f"http://127.0.0.1:{free_port()}"}
-
-
-async def until(condition, within_s=10):
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.05)
 
 
 @bounded()

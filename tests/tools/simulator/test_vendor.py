@@ -8,6 +8,7 @@ import pytest
 
 from llmproxy.tools.simulator import Fault, VendorSettings, serve
 from tests.support.run import bounded
+from tests.support.waiting import until
 from tests.tools.simulator.wires import (
     HELLO,
     chat_request,
@@ -17,12 +18,6 @@ from tests.tools.simulator.wires import (
     openai_client,
     request,
 )
-
-
-async def until(condition):
-    """Wait for a condition."""
-    while not condition():
-        await asyncio.sleep(0.005)
 
 
 @pytest.mark.clock
