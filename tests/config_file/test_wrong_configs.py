@@ -92,5 +92,26 @@ def test_a_wrong_config_has_its_line_its_cause_and_its_remedy(name, line, cause,
     assert "sk-" not in str(problems)
 
 
+@pytest.mark.parametrize("found", [case[:3] for case in WRONG], ids=lambda case: case[0])
+def test_variables_that_are_not_set_hide_no_other_mistake(found):
+    name, line, cause = found
+    with pytest.raises(ConfigError) as caught:
+        config_file(FOLDER / f"{name}.yaml", {}).load()
+    assert [p for p in caught.value.problems if p.line == line and cause in p.found]
+
+
+def test_what_is_not_known_is_not_judged(tmp_path):
+    text = (FOLDER / "unknown_provider.yaml").read_text()
+    for value in ("https://east.openai.azure.com/openai/v1/", "gpt-4.1", "grok"):
+        text = text.replace(f": {value}", ": os.environ/NOT_SET_ANYWHERE")
+    path = tmp_path / "unknown.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        config_file(path, ENVIRON).load()
+    assert {problem.found for problem in caught.value.problems} == {
+        "the environment variable NOT_SET_ANYWHERE is not set."
+    }
+
+
 def test_every_file_of_the_folder_is_tried():
     assert {path.stem for path in FOLDER.iterdir()} == {name for name, *_ in WRONG}

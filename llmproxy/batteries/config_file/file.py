@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 
 from llmproxy.batteries.config_file.files import unwritable_files
-from llmproxy.batteries.config_file.loading import config_text, located, parse_config
+from llmproxy.batteries.config_file.loading import config_text, parse_config
 from llmproxy.batteries.config_file.withdrawn import notices
 from llmproxy.batteries.settings import FullConfig, full
 from llmproxy.errors import ConfigError, Problem
@@ -71,15 +71,18 @@ class ConfigFile:
     def parsed(self, text: str) -> FullConfig:
         """Parse and check a text of this file. Raises ConfigError with every problem."""
         file = str(self.path)
-        config = parse_config(text, self.environ, file=file)
+        config = parse_config(text, self.environ, file=file, look_further=self._problems_of)
+        for notice in notices(full(config.general_settings)):
+            logger.warning(notice)
+        return self.amend(config)
+
+    def _problems_of(self, config: FullConfig) -> list[Problem]:
+        """Return what is wrong with its endpoints and files, and what is not installed."""
+        file = str(self.path)
         problems: list[Problem] = [*unwritable_files(config.general_settings, file)]
         for check in (endpoints_of, self.check):
             try:
                 check(config, file=file)
             except ConfigError as error:
                 problems += error.problems
-        if problems:
-            raise ConfigError(located(problems, text))
-        for notice in notices(full(config.general_settings)):
-            logger.warning(notice)
-        return self.amend(config)
+        return problems

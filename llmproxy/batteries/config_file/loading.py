@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,14 +35,30 @@ def load_config(path: Path, environ: Mapping[str, str]) -> FullConfig:
     return parse_config(config_text(path), environ, file=str(path))
 
 
-def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> FullConfig:
-    """Parse the text of a config; `file` is its name in the problems. Raises ConfigError."""
+def _nothing_more(_config: FullConfig) -> list[Problem]:
+    return []
+
+
+def parse_config(
+    text: str,
+    environ: Mapping[str, str],
+    *,
+    file: str,
+    look_further: Callable[[FullConfig], Iterable[Problem]] = _nothing_more,
+) -> FullConfig:
+    """Parse the text of a config; `file` is its name in the problems. Raises ConfigError.
+
+    `look_further`: finds more in a config whose values have the right form, also in one whose
+    variables are not set, so that one look finds everything.
+    """
     document = read_document(text, environ)
     found = [error.place.problem(file, error.found, error.remedy) for error in document.errors]
     config = None
     if isinstance(document.value, dict):
         config, wrong = _checked(document, file)
         found += wrong
+        if config is not None:
+            found += _usable(look_further(config), document)
     elif not found:
         line = document.place(()).line
         if document.value is None:
@@ -97,6 +113,14 @@ def located(problems: Iterable[Problem], text: str) -> list[Problem]:
     return sorted(placed, key=lambda problem: problem.line)
 
 
+def _usable(problems: Iterable[Problem], document: Document) -> Iterator[Problem]:
+    """Yield problems with their lines, but none of a value that could not even be read."""
+    for problem in problems:
+        above = {problem.path[:length] for length in range(1, len(problem.path) + 1)}
+        if above.isdisjoint(document.refused):
+            yield _placed(problem, document) if problem.path else problem
+
+
 def _placed(problem: Problem, document: Document) -> Problem:
     line, columns = document.place(problem.path)
     placed = replace(problem, line=line, columns=columns)
@@ -144,7 +168,8 @@ def _checked(document: Document, file: str) -> tuple[FullConfig | None, list[Pro
             for detail in error.errors(include_url=False)
             # document.errors has the errors of the text itself. An error of the whole config (an
             # empty `loc`) only repeats the conflicts.
-            if detail["loc"] not in document.refused and (detail["loc"] or not clashes)
+            if (detail["type"] == "extra_forbidden" or detail["loc"] not in document.refused)
+            and (detail["loc"] or not clashes)
         ]
     problems = (explain(fault, document, file) for fault in faults)
     return config, [problem for problem in problems if problem is not None]
