@@ -1,8 +1,8 @@
 """`llmproxy doctor`: finds what is wrong with a config, this machine, its servers and endpoints.
 
 `kinds` and `live_kinds` are the table of all that can be found. Checks are functions from facts to
-findings; `examination` asks endpoints, `through` asks them once more through a proxy, `comparing`
-says what differs. See docs/decisions/067.
+findings; `examination` asks endpoints, `through` asks them once more through a proxy, `bytewise`
+and `comparing` say what differs. See docs/decisions/067 and 073.
 """
 
 from __future__ import annotations

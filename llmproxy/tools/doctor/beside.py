@@ -17,14 +17,16 @@ from llmproxy.runtime.process_state import ProcessState
 from llmproxy.runtime.resources import Resources, open_resources
 from llmproxy.server import make_server
 from llmproxy.serving import Batteries, open_app
+from llmproxy.tools.doctor.recorder import WireRecorder
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 64
 
 
-def _bare() -> Batteries:
+def _bare(recorder: WireRecorder | None = None) -> Batteries:
     """Return the batteries without those that count or show something."""
-    return replace(installed(), open_admin=None, telemetry=None)
+    batteries = replace(installed(), open_admin=None, telemetry=None)
+    return batteries if recorder is None else replace(batteries, tunnels=lambda _: recorder)
 
 
 def _bare_settings(settings: FullSettings) -> FullSettings:
@@ -62,10 +64,13 @@ async def opened(config: FullConfig, environ: Mapping[str, str]) -> AsyncIterato
 
 @asynccontextmanager
 async def proxy_beside(
-    config: FullConfig, entries: Mapping[str, ModelEntry], environ: Mapping[str, str]
+    config: FullConfig,
+    entries: Mapping[str, ModelEntry],
+    environ: Mapping[str, str],
+    recorder: WireRecorder,
 ) -> AsyncIterator[str]:
     """Serve some endpoints on a free port of loopback, each as a group of its own name; yield the
-    base URL without a path. It handles no signals."""
+    base URL without a path. It handles no signals, and calls endpoints through the recorder."""
     groups: Sequence[ModelGroup] = [
         ModelGroup(model_group=name, models=(entry,)) for name, entry in entries.items()
     ]
@@ -74,7 +79,7 @@ async def proxy_beside(
     )
     with socket.create_server((LOOPBACK, 0), backlog=BACKLOG) as listening:
         listening.setblocking(False)
-        async with open_app(serving, environ=environ, batteries=_bare()) as app:
+        async with open_app(serving, environ=environ, batteries=_bare(recorder)) as app:
             server = make_server(app)
             # `serve` would take the signals of the command.
             server.config.load()

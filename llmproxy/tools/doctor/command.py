@@ -7,7 +7,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,10 @@ from llmproxy.tools.doctor.examination import (
     cost_of,
     endpoints_to_examine,
     examine,
+    is_asked,
+    masked_findings,
 )
+from llmproxy.tools.doctor.exchanges import CALL_TOKENS
 from llmproxy.tools.doctor.findings import DoctorFinding
 from llmproxy.tools.doctor.machine import machine_findings
 from llmproxy.tools.doctor.report import as_json, as_text, exit_status, sorted_findings
@@ -42,6 +45,8 @@ from llmproxy.tools.progress import progress
 
 HEALTH_S = 2.0
 WIDTH = 110
+BESIDE = "Compared byte by byte with the same calls through a proxy started for that."
+RUNNING = "Compared in form with the same calls through the proxy at {url}: {groups}."
 
 
 class DoctorOptions(msgspec.Struct, frozen=True):
@@ -129,28 +134,47 @@ async def _live(
     *,
     say: Callable[[str], None],
 ) -> tuple[list[Examined], list[str]]:
-    """Ask the endpoints, and once more through a proxy."""
+    """Ask the endpoints, and once more through a proxy; return them, and what was done."""
+    running = None
+    if wanted.compares:
+        running = await asyncio.to_thread(_running, config, environ, wanted.url)
     async with opened(config, environ) as resources:
         endpoints = endpoints_to_examine(config, resources.endpoints, model=wanted.model)
-        calls = (1 + wanted.streams) * (1 + wanted.compares)
-        number, tokens = cost_of(endpoints, calls=calls)
+        calls = 1 + wanted.streams
+        number = cost_of(endpoints, calls=calls * (1 + wanted.compares))
+        if running is not None:
+            number += calls * len({e.endpoint.group for e in endpoints if is_asked(e)})
+        tokens = number * CALL_TOKENS
         say(f"--live sends at most {number} small calls, about {tokens:,} tokens in all.")
-        client = resources.attempts.client
         asked = sum(examined.same_as is None for examined in endpoints)
         with progress("Asking endpoints", total=asked) as bar:
+            client = resources.attempts.client
             trial = Trial(client, wanted.timeout_s, wanted.slow_s, wanted.streams, bar.advance)
             await examine(endpoints, trial)
         answered = [e for e in endpoints if e.answers and not e.is_faulty]
-        if not wanted.compares or not answered:
-            return endpoints, []
-        running = await asyncio.to_thread(_running, config, environ, wanted.url)
-        with progress("Comparing with the same calls through the proxy") as bar:
-            trial = replace(trial, advance=bar.advance)
-            if running is None:
-                await compare_beside(config, answered, trial, environ)
-                return endpoints, ["Compared with the same calls through a proxy started for that."]
-            groups = await compare_running(running, answered, trial)
-        return endpoints, [f"Compared through the proxy at {running.url}: {', '.join(groups)}."]
+        notes = []
+        if wanted.compares and answered:
+            notes = [note async for note in _compared(config, environ, answered, trial, running)]
+    for examined in endpoints:
+        examined.findings = list(masked_findings(examined))
+    return endpoints, notes
+
+
+async def _compared(
+    config: FullConfig,
+    environ: Mapping[str, str],
+    endpoints: list[Examined],
+    trial: Trial,
+    running: RunningProxy | None,
+) -> AsyncIterator[str]:
+    """Compare direct calls with calls through proxies; yield what was done."""
+    with progress("Asking through a proxy", total=len(endpoints)) as bar:
+        await compare_beside(config, endpoints, replace(trial, advance=bar.advance), environ)
+    yield BESIDE
+    if running is not None:
+        with progress("Asking through the running proxy") as bar:
+            groups = await compare_running(running, endpoints, replace(trial, advance=bar.advance))
+        yield RUNNING.format(url=running.url, groups=", ".join(groups))
 
 
 def _running(

@@ -1,4 +1,5 @@
-"""The difference of two answers to one call: what may differ by nature, and what must not. Pure.
+"""The difference of the answers to two equal calls, in form: what may differ by nature, and what
+must not. Pure.
 
 By nature: dates, ids, lengths, cookies, remaining limits, sampled text and its length. Not so: the
 status, the names of the other headers, the framing of events, the names and the order of members.
@@ -27,11 +28,16 @@ _BY_NATURE = re.compile(
 MAX_SHOWN = 3
 
 
-def differences(
+def what_of(call: SmallCall) -> str:
+    """Return what a call asks for, in words."""
+    return "a stream" if call.stream else "a whole answer"
+
+
+def differences_in_form(
     direct: Exchange, through: Exchange, call: SmallCall, subject: str
 ) -> Iterator[DoctorFinding]:
     """Yield what the proxy changes of an answer."""
-    what = "a stream" if call.stream else "a whole answer"
+    what = what_of(call)
     if direct.status != through.status:
         yield found(
             "proxy_changes_status",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from secrets import token_hex
 from time import monotonic, time
 
 from llmproxy.batteries.health_checks import look_at
@@ -20,7 +22,6 @@ from llmproxy.tools.doctor.answers import (
     of_failure,
 )
 from llmproxy.tools.doctor.exchanges import (
-    CALL_TOKENS,
     Exchange,
     SmallCall,
     bound_of,
@@ -53,6 +54,7 @@ class Examined:
     connected_ms: float | None = None
     answers: dict[bool, Exchange] = field(default_factory=dict)
     findings: list[DoctorFinding] = field(default_factory=list)
+    id: str = field(default_factory=partial(token_hex, 8))
 
     @property
     def is_faulty(self) -> bool:
@@ -61,7 +63,8 @@ class Examined:
 
     def call(self, *, stream: bool, model: str | None = None) -> SmallCall:
         """Return the call that it is tried with."""
-        return SmallCall(self.dialect, model or self.model or "", stream)
+        kind = "stream" if stream else "whole"
+        return SmallCall(self.dialect, model or self.model or "", stream, f"{self.id}-{kind}")
 
     @property
     def streams(self) -> bool:
@@ -98,14 +101,13 @@ def endpoints_to_examine(
     return found_endpoints
 
 
-def cost_of(endpoints: list[Examined], *, calls: int) -> tuple[int, int]:
-    """Return how many calls are sent at most to examine endpoints, and of how many tokens."""
-    number = sum(
+def cost_of(endpoints: list[Examined], *, calls: int) -> int:
+    """Return how many calls are sent at most, if each endpoint that streams gets `calls`."""
+    return sum(
         calls if examined.streams else (calls + 1) // 2
         for examined in endpoints
         if is_asked(examined)
     )
-    return number, number * CALL_TOKENS
 
 
 def is_asked(examined: Examined) -> bool:
@@ -141,15 +143,12 @@ async def _examine(examined: Examined, trial: Trial) -> None:
         code = "no_model" if examined.model is None else "no_credential"
         examined.findings.append(found(code, subject))
         return
-    try:
-        if (refusal := await _free_check(examined, trial)) is not None:
-            examined.findings.append(refusal)
-            return
-        await _ask(examined, trial, stream=False)
-        if trial.streams and examined.streams and not examined.is_faulty:
-            await _ask(examined, trial, stream=True)
-    finally:
-        examined.findings = list(_masked(examined))
+    if (refusal := await _free_check(examined, trial)) is not None:
+        examined.findings.append(refusal)
+        return
+    await _ask(examined, trial, stream=False)
+    if trial.streams and examined.streams and not examined.is_faulty:
+        await _ask(examined, trial, stream=True)
 
 
 async def _free_check(examined: Examined, trial: Trial) -> DoctorFinding | None:
@@ -202,8 +201,8 @@ async def sent(endpoint: Endpoint, call: SmallCall, trial: Trial, *, bound: str)
         return Exchange(failure=GatewayError(f"no answer in {trial.timeout_s:g} s"))
 
 
-def _masked(examined: Examined) -> Iterator[DoctorFinding]:
-    """Yield the findings without what the endpoint's secrets look like."""
+def masked_findings(examined: Examined) -> Iterator[DoctorFinding]:
+    """Yield the findings of an endpoint without what its secrets look like."""
     mask = examined.endpoint.mask
     for finding in examined.findings:
         cause = mask(finding.cause.encode()).decode("utf-8", "replace")

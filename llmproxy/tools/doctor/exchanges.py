@@ -14,6 +14,7 @@ from llmproxy.errors import GatewayError, TimedOut
 from llmproxy.operations.table import route_to
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.encoding import readable
+from llmproxy.tools.doctor.recorder import ID_HEADER
 from llmproxy.upstream import UpstreamClient
 
 MAX_OUTPUT_TOKENS = 32
@@ -27,13 +28,14 @@ _COMPLETION_TOKENS = frozenset(("openai", "azure", "azure_classic", "github"))
 
 class Exchange(msgspec.Struct):
     """What an endpoint answered. `chunks`: the moments (seconds from the request) and the bytes as
-    they came. `failure`: why it ended early, or never began."""
+    they came. `outgoing`: what was sent. `failure`: why it ended early, or never began."""
 
     status: int = 0
     headers: Headers = []
     chunks: list[tuple[float, bytes]] = []
     failure: GatewayError | None = None
     took_s: float = 0.0
+    outgoing: Outgoing | None = None
 
     @property
     def first_byte_s(self) -> float | None:
@@ -63,11 +65,13 @@ class Exchange(msgspec.Struct):
 
 
 class SmallCall(msgspec.Struct, frozen=True):
-    """A call that costs little. `dialect`: chat, messages, responses or embeddings."""
+    """A call that costs little. `dialect`: chat, messages, responses or embeddings. `id`: known to
+    nobody else, so that the call is recognised."""
 
     dialect: str
     model: str
     stream: bool
+    id: str
 
     @property
     def path(self) -> str:
@@ -104,7 +108,7 @@ async def exchange(
     until = began + timeout_s
     done = Exchange()
     try:
-        outgoing = await _outgoing(endpoint, call, bound)
+        outgoing = done.outgoing = await _outgoing(endpoint, call, bound)
         response = await client.send(endpoint, outgoing, until=until)
         try:
             done.status, done.headers = response.status, response.headers
@@ -134,6 +138,7 @@ async def _outgoing(endpoint: Endpoint, call: SmallCall, bound: str) -> Outgoing
         (b"accept", b"text/event-stream" if call.stream else b"application/json"),
         (b"content-type", b"application/json"),
         (b"user-agent", USER_AGENT),
+        (ID_HEADER, call.id.encode("ascii")),
     ]
     if not call.stream:
         headers.append((b"accept-encoding", b"gzip"))

@@ -176,8 +176,27 @@ LIVE_KINDS = (
     FindingKind(
         "proxy_changes_answer",
         FAULT,
-        "{what}: the answer has another form through the proxy: {difference}.",
-        "Look at parameters that the endpoint's entry changes; else report it as a defect.",
+        "{what}: the answer differs through the proxy: {difference}.",
+        "Look for what changes answers in front of the proxy; of the proxy itself, report it as a "
+        "defect.",
+    ),
+    FindingKind(
+        "proxy_changes_request",
+        FAULT,
+        "{what}: the endpoint gets another request through the proxy: {difference}.",
+        "Report it as a defect, with this text.",
+    ),
+    FindingKind(
+        "proxy_refuses",
+        FAULT,
+        "{what}: answered directly, but a proxy with this config does not ask the endpoint: {why}",
+        "Mend what it names; if that is nothing of the config, report it as a defect.",
+    ),
+    FindingKind(
+        "fails_at_times",
+        WARNING,
+        "{what}: the same call was answered once, and failed a moment later: {why}",
+        "Run it again. If it goes on, look at the limits of the account and the vendor's status.",
     ),
     FindingKind(
         "proxy_buffers",

@@ -110,7 +110,7 @@ async def silent_port():
 
 
 @asynccontextmanager
-async def relay(to_port, *, collects=False, delay_s=0.0, rewrite=bytes):
+async def relay(to_port, *, collects=False, delay_s=0.0, rewrite=bytes, rewrite_request=bytes):
     """A proxy in between: collects each answer, delays or rewrites each piece. Yields its port."""
 
     async def back(upstream, client):
@@ -132,7 +132,7 @@ async def relay(to_port, *, collects=False, delay_s=0.0, rewrite=bytes):
             upstream, there = await asyncio.open_connection("127.0.0.1", to_port)
             returning = asyncio.create_task(back(upstream, writer))
             while piece := await reader.read(65536):
-                there.write(piece)
+                there.write(rewrite_request(piece))
             there.close()
             await returning
 

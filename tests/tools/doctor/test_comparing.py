@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from llmproxy.tools.doctor.comparing import differences
+from llmproxy.tools.doctor.comparing import differences_in_form
 from llmproxy.tools.doctor.exchanges import Exchange, SmallCall
 
-WHOLE = SmallCall("chat", "m", stream=False)
-STREAM = SmallCall("chat", "m", stream=True)
+WHOLE = SmallCall("chat", "m", stream=False, id="1")
+STREAM = SmallCall("chat", "m", stream=True, id="1")
 JSON = [(b"content-type", b"application/json")]
 SSE = [(b"content-type", b"text/event-stream")]
 
@@ -19,7 +19,7 @@ def answer(body, headers=JSON, status=200):
 
 
 def told(direct, through, call=WHOLE):
-    return [(f.code, f.cause) for f in differences(direct, through, call, "m/a")]
+    return [(f.code, f.cause) for f in differences_in_form(direct, through, call, "m/a")]
 
 
 def said(direct, through, call=WHOLE):

@@ -1,40 +1,20 @@
 """The same calls directly and through a proxy: one that runs, or one that doctor starts."""
 
-import json
-
 import yaml
 
 from llmproxy.tools.simulator import VendorSettings, serve
 from tests.support.process import command, running
 from tests.support.run import bounded
-from tests.support.valkey import free_port
+from tests.tools.doctor.live import (
+    BYTE_BY_BYTE,
+    CALLER_KEY,
+    KEY,
+    config_of,
+    entry,
+    examined,
+    worse_than_notes,
+)
 from tests.tools.doctor.plants import events, relay, send_stream, vendor, whole
-
-KEY = "sk-of-the-vendor-0123456789"
-CALLER_KEY = "sk-of-the-caller-0123456789"
-FREE = {"input": 0, "output": 0}
-
-
-def entry(name, port, model="gpt-4.1", **more):
-    params = {"base_url": f"http://127.0.0.1:{port}/v1", "api_key": KEY}
-    return {"name": name, "model": model, "price": FREE, "params": params, **more}
-
-
-def config_of(*entries, **settings):
-    settings = {"bind_port": free_port(), "database_url": "off", "max_in_flight": 50} | settings
-    groups = [{"model_group": "gpt-4.1", "models": list(entries)}]
-    return {"model_groups": groups, "general_settings": settings}
-
-
-async def examined(folder, config, *options):
-    file = folder / "doctor.yaml"
-    file.write_text(yaml.safe_dump(config, sort_keys=False))
-    file.chmod(0o600)
-    words = ("doctor", "--live", "--json", "--config", str(file), *options)
-    said = await command(*words, environ={"HOME": str(folder)})
-    assert KEY not in said.stdout + said.stderr
-    assert CALLER_KEY not in said.stdout + said.stderr
-    return json.loads(said.stdout), said
 
 
 async def unhurried(writer, request):
@@ -43,11 +23,6 @@ async def unhurried(writer, request):
         return
     await send_stream(writer, events(), pause_s=0.05)
     writer.write(b"0\r\n\r\n")
-
-
-def worse_than_notes(report):
-    found = report["findings"]
-    return [(f["subject"], f["code"], f["cause"]) for f in found if f["severity"] != "note"]
 
 
 @bounded()
@@ -64,7 +39,7 @@ async def test_every_dialect_is_the_same_through_a_proxy_that_is_started_for_it(
 
     assert worse_than_notes(report) == []
     assert said.status == 0
-    assert report["notes"] == ["Compared with the same calls through a proxy started for that."]
+    assert report["notes"] == [BYTE_BY_BYTE]
     endpoints = {endpoint["endpoint"]: endpoint for endpoint in report["endpoints"]}
     assert endpoints["gpt-4.1/chat"]["stream_first_byte_ms"] > 0
     assert endpoints["gpt-4.1/responses"]["dialect"] == "responses"
@@ -84,7 +59,8 @@ async def test_a_running_proxy_is_called_with_the_key_of_a_caller(tmp_path):
             calls = await proxy.logged(2)
 
     assert worse_than_notes(report) == []
-    assert report["notes"] == [f"Compared through the proxy at {proxy.base}: gpt-4.1."]
+    in_form = f"Compared in form with the same calls through the proxy at {proxy.base}: gpt-4.1."
+    assert report["notes"] == [BYTE_BY_BYTE, in_form]
     assert {call["caller"] for call in calls} == {"team"}
 
 
