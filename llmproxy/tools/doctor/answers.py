@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
@@ -13,13 +12,17 @@ from llmproxy.errors import (
     QuotaExhausted,
     RequestRejected,
     Throttled,
+    TimedOut,
     UpstreamError,
+    UpstreamFailed,
 )
 from llmproxy.providers.base import Endpoint
-from llmproxy.tools.doctor.exchanges import Exchange, SmallCall, was_silent
+from llmproxy.streams import Mask
+from llmproxy.tools.doctor.exchanges import MAX_BYTES, Exchange, SmallCall, excerpt
 from llmproxy.tools.doctor.findings import DoctorFinding, found
 
 CLOCK_S = 300.0
+REDIRECTS = (301, 302, 303, 307, 308)
 BURST_S = 0.02
 BUFFERED_EVENTS = 8
 BUFFERED_WAIT_S = 0.3
@@ -47,22 +50,26 @@ def answer_findings(
 ) -> Iterator[DoctorFinding]:
     """Yield what is wrong with the answer to a call. `wall_now`: Unix time when it was read.
     `slow_s`: a first byte that takes longer is slow."""
-    if was_silent(done):
-        yield found("no_answer", subject, seconds=timeout_s)
+    if isinstance(done.failure, TimedOut):
+        what = "end" if done.chunks else "begin"
+        yield found("no_answer", subject, what=what, seconds=timeout_s)
         return
     failure = failure_of(done, endpoint, wall_now)
-    if failure is not None:
+    if done.status in REDIRECTS:
+        yield _redirect(done, subject)
+    elif failure is not None:
         yield of_failure(failure, subject, model=call.model)
     elif done.failure is not None:
-        code = "stream_broken" if call.stream and done.chunks else "call_failed"
-        yield found(code, subject, why=done.failure.message)
+        yield _of_lost(done, call, subject)
+    elif done.is_cut:
+        yield found("call_failed", subject, why=f"{MAX_BYTES:,} bytes for a few tokens, and more.")
     elif done.text is None:
         encoding = done.encoding.decode("latin-1")
         yield found("broken_encoding", subject, encoding=encoding)
     elif call.stream:
-        yield from _stream(done, call, subject)
+        yield from _stream(done, call, endpoint, subject)
     else:
-        yield from _whole(done, call, subject)
+        yield from _whole(done, call, endpoint, subject)
     if failure is None and done.first_byte_s is not None and done.first_byte_s > slow_s:
         yield found("slow_first_byte", subject, seconds=done.first_byte_s)
     if not call.stream:
@@ -101,22 +108,43 @@ def is_refused_bound(done: Exchange) -> bool:
     return done.status == 400 and (b"max_tokens" in text or b"max_completion_tokens" in text)
 
 
-def _whole(done: Exchange, call: SmallCall, subject: str) -> Iterator[DoctorFinding]:
+def _redirect(done: Exchange, subject: str) -> DoctorFinding:
+    """Return the finding of an answer that leads elsewhere. A query may hold secrets."""
+    place = (done.header(b"location") or b"nowhere").decode("latin-1").partition("?")[0]
+    return found("redirected", subject, status=done.status, place=place)
+
+
+def _of_lost(done: Exchange, call: SmallCall, subject: str) -> DoctorFinding:
+    """Return the finding of an answer that broke off, was no HTTP, or was never begun."""
+    failure = done.failure
+    why = "" if failure is None else failure.message
+    if call.stream and done.chunks:
+        return found("stream_broken", subject, why=why)
+    code = "broken_answer" if isinstance(failure, UpstreamFailed) else "call_failed"
+    return found(code, subject, why=why)
+
+
+def _whole(
+    done: Exchange, call: SmallCall, endpoint: Endpoint, subject: str
+) -> Iterator[DoctorFinding]:
     try:
-        answer = json.loads(done.text or b"")
+        answer = done.parsed()
     except ValueError:
-        yield _wrong(call, subject, f"no JSON, but {_kind(done)}")
+        yield _wrong(done, call, subject, f"no JSON, but {_kind(done, endpoint.mask)}")
         return
     member = _MEMBER[call.dialect]
     if not isinstance(answer, dict) or not isinstance(answer.get(member), list):
-        yield _wrong(call, subject, f"the JSON has no list `{member}`")
+        shown = excerpt(endpoint.mask(done.text or b""))
+        yield _wrong(done, call, subject, f"no list `{member}`, but {shown}")
 
 
-def _stream(done: Exchange, call: SmallCall, subject: str) -> Iterator[DoctorFinding]:
+def _stream(
+    done: Exchange, call: SmallCall, endpoint: Endpoint, subject: str
+) -> Iterator[DoctorFinding]:
     body = done.body
     events = [event for event in body.replace(b"\r\n", b"\n").split(b"\n\n") if b"data:" in event]
     if not (done.header(b"content-type") or b"").lower().startswith(b"text/event-stream"):
-        yield _wrong(call, subject, f"no stream of events, but {_kind(done)}")
+        yield _wrong(done, call, subject, f"no stream of events, but {_kind(done, endpoint.mask)}")
         return
     ends = (_END[call.dialect], *_ALSO_END.get(call.dialect, ()))
     if not events or not any(end in event for end in ends for event in events[-3:]):
@@ -153,10 +181,13 @@ def _limits(
         yield found("no_limit_headers", subject)
 
 
-def _wrong(call: SmallCall, subject: str, why: str) -> DoctorFinding:
-    return found("wrong_dialect", subject, dialect=call.dialect, why=why)
+def _wrong(done: Exchange, call: SmallCall, subject: str, why: str) -> DoctorFinding:
+    return found("wrong_dialect", subject, status=done.status, dialect=call.dialect, why=why)
 
 
-def _kind(done: Exchange) -> str:
+def _kind(done: Exchange, mask: Mask) -> str:
     kind = (done.header(b"content-type") or b"").decode("latin-1").partition(";")[0]
-    return kind or "something without content-type"
+    text = done.text or b""
+    if not text.strip():
+        return "nothing: the body is empty"
+    return f"{kind or 'something without content-type'}: {excerpt(mask(text))}"

@@ -151,7 +151,7 @@ async def _live(
             client = resources.attempts.client
             trial = Trial(client, wanted.timeout_s, wanted.slow_s, wanted.streams, bar.advance)
             await examine(endpoints, trial)
-        answered = [e for e in endpoints if e.answers and not e.is_faulty]
+        answered = [e for e in endpoints if e.is_answered]
         notes = []
         if wanted.compares and answered:
             notes = [note async for note in _compared(config, environ, answered, trial, running)]

@@ -56,14 +56,12 @@ def differences_in_form(
 
 def whole_difference(direct: Exchange, through: Exchange) -> str | None:
     """Return where two JSON answers differ in form; None: only values differ."""
-    first, second = direct.text, through.text
-    if first == second:
+    if direct.text == through.text:
         return None
     try:
-        one, other = json.loads(first or b""), json.loads(second or b"")
-    except ValueError:
+        return form_difference(direct.parsed(), through.parsed(), "answer")
+    except (ValueError, RecursionError):
         return "one of the two is no JSON"
-    return form_difference(one, other, "answer")
 
 
 def stream_difference(direct: Exchange, through: Exchange) -> str | None:
@@ -150,7 +148,7 @@ def _form(event: bytes) -> tuple[str, ...]:
 def _form_of_data(data: bytes) -> str:
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return data[:20].decode("utf-8", "replace")
     return ",".join(value) if isinstance(value, dict) else _type(value)
 

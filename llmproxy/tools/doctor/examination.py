@@ -9,6 +9,8 @@ from functools import partial
 from secrets import token_hex
 from time import monotonic, time
 
+from msgspec.structs import replace
+
 from llmproxy.batteries.health_checks import look_at
 from llmproxy.batteries.translation import spoken_by
 from llmproxy.config import Config
@@ -60,6 +62,12 @@ class Examined:
     def is_faulty(self) -> bool:
         """Whether calls to it fail."""
         return any(finding.severity is Severity.FAULT for finding in self.findings)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether each call to it succeeded."""
+        succeeded = all(done.is_answered for done in self.answers.values())
+        return bool(self.answers) and succeeded and not self.is_faulty
 
     def call(self, *, stream: bool, model: str | None = None) -> SmallCall:
         """Return the call that it is tried with."""
@@ -147,7 +155,7 @@ async def _examine(examined: Examined, trial: Trial) -> None:
         examined.findings.append(refusal)
         return
     await _ask(examined, trial, stream=False)
-    if trial.streams and examined.streams and not examined.is_faulty:
+    if trial.streams and examined.streams and examined.answers[False].is_answered:
         await _ask(examined, trial, stream=True)
 
 
@@ -206,9 +214,7 @@ def masked_findings(examined: Examined) -> Iterator[DoctorFinding]:
     mask = examined.endpoint.mask
     for finding in examined.findings:
         cause = mask(finding.cause.encode()).decode("utf-8", "replace")
-        yield DoctorFinding(
-            finding.code, finding.severity, finding.subject, one_line(cause), finding.remedy
-        )
+        yield replace(finding, cause=one_line(cause))
 
 
 def failure_in(done: Exchange, endpoint: Endpoint) -> str | None:

@@ -10,7 +10,7 @@ import msgspec
 
 import llmproxy
 from llmproxy.calls import Headers, Outgoing
-from llmproxy.errors import GatewayError, TimedOut
+from llmproxy.errors import GatewayError
 from llmproxy.operations.table import route_to
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.encoding import readable
@@ -20,6 +20,7 @@ from llmproxy.upstream import UpstreamClient
 MAX_OUTPUT_TOKENS = 32
 CALL_TOKENS = 60  # of one call, input and output, roughly
 MAX_BYTES = 1024 * 1024
+SHOWN_CHARS = 120
 PROMPT = "Count from 1 to 12, one number after the other, with spaces between."
 USER_AGENT = f"llmproxy/{llmproxy.__version__} doctor".encode("ascii")
 # OpenAI's newer models refuse max_tokens.
@@ -58,6 +59,23 @@ class Exchange(msgspec.Struct):
         if not self.encoding:
             return self.body
         return readable(self.body, self.encoding, max_bytes=MAX_BYTES)
+
+    def parsed(self) -> Any:
+        """Return the JSON of the body. Raises ValueError if it is none, or is nested too deep."""
+        try:
+            return json.loads(self.text or b"")
+        except RecursionError:
+            raise ValueError("nested too deep") from None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the body was too large to be read to its end."""
+        return sum(len(chunk) for _, chunk in self.chunks) >= MAX_BYTES
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the call succeeded, by its status."""
+        return self.failure is None and 200 <= self.status < 300
 
     def header(self, name: bytes) -> bytes | None:
         """Return a header's last value."""
@@ -114,7 +132,7 @@ async def exchange(
             done.status, done.headers = response.status, response.headers
             size = 0
             while size < MAX_BYTES and (chunk := await response.chunk(until, "idle")):
-                done.chunks = [*done.chunks, (monotonic() - began, chunk)]
+                done.chunks.append((monotonic() - began, chunk))
                 size += len(chunk)
         finally:
             response.close()
@@ -124,9 +142,10 @@ async def exchange(
     return done
 
 
-def was_silent(done: Exchange) -> bool:
-    """Return whether an exchange ended because nothing came."""
-    return isinstance(done.failure, TimedOut) and not done.chunks
+def excerpt(body: bytes) -> str:
+    """Return the beginning of a body, to be shown."""
+    text = " ".join(body[: 4 * SHOWN_CHARS].decode("utf-8", "replace").split())
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
 
 
 async def _outgoing(endpoint: Endpoint, call: SmallCall, bound: str) -> Outgoing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from llmproxy.tools.doctor.kinds import LOCAL_KINDS, Severity
 from llmproxy.tools.doctor.live_kinds import LIVE_KINDS
@@ -31,7 +32,11 @@ def found(code: str, subject: str, /, **facts: object) -> DoctorFinding:
 
 
 def one_line(text: str) -> str:
-    """Return a text without line breaks and control characters, and not too long."""
-    words = " ".join(text.split())
-    printable = "".join(char if char.isprintable() else "?" for char in words)
-    return printable if len(printable) <= MAX_CHARS else printable[: MAX_CHARS - 3] + "..."
+    """Return a text without line breaks and control characters."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+
+
+def bounded(finding: DoctorFinding) -> DoctorFinding:
+    """Return a finding whose cause is not too long. Half a secret is not masked: mask it first."""
+    cause = finding.cause
+    return replace(finding, cause=cause if len(cause) <= MAX_CHARS else f"{cause[:MAX_CHARS]}...")

@@ -97,7 +97,8 @@ LIVE_KINDS = (
         "model_not_found",
         FAULT,
         "it does not know {model}: {why}",
-        "Correct `model` of the endpoint (at Azure: the deployment's name), or deploy it.",
+        "Correct `model` of the endpoint (at Azure: the deployment's name), or deploy it; or "
+        "correct the path in base_url (it often ends in /v1).",
     ),
     FindingKind(
         "throttled",
@@ -109,24 +110,38 @@ LIVE_KINDS = (
         "call_failed",
         FAULT,
         "the call fails: {why}",
-        "See what the vendor says; its status page tells of outages.",
+        "See what it says; if that does not help, its log or the vendor's status page may.",
+    ),
+    FindingKind(
+        "broken_answer",
+        FAULT,
+        "its answer breaks off, or is no HTTP: {why}.",
+        "Is it the right port, and does base_url begin with https:// if it speaks TLS there? Else "
+        "look at the server's log, and for a firewall or proxy between.",
+    ),
+    FindingKind(
+        "redirected",
+        FAULT,
+        "it sends the call elsewhere (status {status}): {place}",
+        "Write the address of the API itself in base_url: calls follow no redirects. A login page "
+        "means that something between wants you to sign in.",
     ),
     FindingKind(
         "no_answer",
         FAULT,
-        "connected, but silent: no answer in {seconds:g} s.",
+        "connected, but the answer did not {what} in {seconds:g} s.",
         "Is the model loading, or the server stuck? If answers may take so long, use --timeout.",
     ),
     FindingKind(
         "wrong_dialect",
         FAULT,
-        "it answers with status 200, but not as the {dialect} API does: {why}.",
+        "it answers with status {status}, but not as the {dialect} API does: {why}",
         "Check that base_url leads to the API (it often ends in /v1), and provider and speaks.",
     ),
     FindingKind(
         "broken_encoding",
         FAULT,
-        "its answer says content-encoding: {encoding}, and cannot be decoded.",
+        "its answer says content-encoding: {encoding}, and cannot be decoded (gzip was asked for).",
         "Look at the server or proxy that compresses in front of it; switch compression off there.",
     ),
     FindingKind(
@@ -158,7 +173,8 @@ LIVE_KINDS = (
         "clock_off",
         FAULT,
         "this machine's clock differs by {minutes:.0f} minutes from the Date of its answers.",
-        "Synchronise the clock (timedatectl set-ntp true): tokens and signatures are refused else.",
+        "Synchronise the clock (timedatectl set-ntp true): tokens and signatures are refused else. "
+        "If other endpoints do not have this, it is that server's clock.",
     ),
     # ---- the same call, direct and through the proxy
     FindingKind(

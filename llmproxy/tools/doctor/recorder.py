@@ -78,8 +78,7 @@ def request_of(outgoing: Outgoing) -> WireMessage:
 def messages_in(data: bytes | bytearray, parser: Callable[[Any], Any]) -> list[WireMessage]:
     """Return the messages of one direction; the last one may be incomplete."""
     reader = _Reader(parser)
-    with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
-        reader.parser.feed_data(bytes(data))  # what comes before an error counts
+    reader.feed(bytes(data))
     return [message for message in reader.messages if not message.start.startswith(b"1")]
 
 
@@ -88,19 +87,25 @@ class _Reader:
 
     def __init__(self, parser: Callable[[Any], Any]) -> None:
         self.messages: list[WireMessage] = []
+        self._bodies: list[list[bytes]] = []
         self.parser = parser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Read all bytes; what comes before an error counts."""
+        with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.parser.feed_data(data)
+        for message, parts in zip(self.messages, self._bodies, strict=True):
+            message.body = b"".join(parts)
 
     def on_message_begin(self) -> None:
         self.messages.append(WireMessage())
+        self._bodies.append([])
 
     def on_url(self, url: bytes) -> None:
         self.messages[-1].start += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.messages[-1].headers = [
-            *self.messages[-1].headers,
-            (name.lower(), value.strip(b" \t")),
-        ]
+        self.messages[-1].headers.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         message, parser = self.messages[-1], self.parser
@@ -110,7 +115,7 @@ class _Reader:
             message.start = b"%d" % parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
-        self.messages[-1].body += body
+        self._bodies[-1].append(body)
 
 
 class _RecordedWay:

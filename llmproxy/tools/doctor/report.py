@@ -9,7 +9,7 @@ from textwrap import wrap
 from msgspec.structs import replace
 
 from llmproxy.tools.doctor.examination import Examined
-from llmproxy.tools.doctor.findings import DoctorFinding
+from llmproxy.tools.doctor.findings import DoctorFinding, bounded
 from llmproxy.tools.doctor.kinds import Severity
 
 MARKS = {Severity.FAULT: "✖ fault", Severity.WARNING: "▲ warning", Severity.NOTE: "· note"}
@@ -24,8 +24,8 @@ def exit_status(findings: Iterable[DoctorFinding]) -> int:
 
 
 def sorted_findings(findings: Iterable[DoctorFinding]) -> list[DoctorFinding]:
-    """Return findings, the worst first."""
-    return sorted(findings, key=lambda finding: ORDER.index(finding.severity))
+    """Return findings, the worst first, none of them too long."""
+    return sorted(map(bounded, findings), key=lambda finding: ORDER.index(finding.severity))
 
 
 def as_text(

@@ -136,10 +136,8 @@ def _judge(
         return
     what = what_of(call)
     why = failure_in(through, front)
-    if why is not None and direct.failure is None and direct.status < 300:
+    if why is not None:
         examined.findings.append(found("proxy_fails", examined.subject, what=what, why=why))
-        return
-    if direct.failure is not None:
         return
     examined.findings += differences_in_form(direct, through, call, examined.subject)
     events = through.body.count(b"data:")
