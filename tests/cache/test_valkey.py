@@ -97,7 +97,7 @@ async def test_the_gets_of_one_loop_turn_are_one_command(tmp_path):
 
 @bounded()
 async def test_gets_in_many_loop_turns_open_few_connections(tmp_path):
-    async with valkey(tmp_path) as server, opened(server.url) as level:
+    async with valkey(tmp_path) as server, opened(server.url, timeout_s=10) as level:
         kept = await stays(level, 1)
         waiting = []
         for _ in range(1000):
