@@ -82,6 +82,25 @@ async def test_an_https_origin_is_reached_by_connect_through_a_proxy(tmp_path):
                 await status_of(url, environ, trust)
 
 
+@bounded()
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("nonsense::::", "https_proxy names no host and port"),
+        ("http://127.0.0.1:99999", "https_proxy names no host and port"),
+        ("http://[::1", "https_proxy names no host and port"),
+        ("http://", "https_proxy names no host and port"),
+        ("http://user:secret@127.0.0.1:9", "the proxy 127.0.0.1:9: "),
+        ("http://[::1]:9", r"the proxy \[::1\]:9: "),
+        ("http://nowhere.invalid:9", "the proxy nowhere.invalid:9: "),
+    ],
+)
+async def test_a_proxy_that_cannot_be_used_is_named(url, words):
+    with pytest.raises(ConnectFailed, match=words) as raised:
+        await status_of("https://127.0.0.1:1", {"HTTPS_PROXY": url}, None)
+    assert "secret" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("scheme", "host", "environ", "expected"),
     [

@@ -67,6 +67,19 @@ class Database:
             await self._prepare(within_s)
             await self._bounded(self._version(), within_s)
 
+    async def look(self) -> None:
+        """See whether it can be used, and change nothing there. Raises StoreUnavailable."""
+        await self.load()
+        await self._bounded(self._looked_at())
+
+    async def _looked_at(self) -> None:
+        from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
+        from llmproxy.batteries.store.schema import look  # noqa: PLC0415
+
+        engine = (await self._connected()).execution_options(**{READS: True})
+        async with engine.connect() as connection:
+            await connection.run_sync(look, self.address)
+
     async def fetch(self, statement: Executable, *, polls: bool = False) -> Sequence[Row[Any]]:
         """Return the rows of a statement that writes nothing. Raises StoreUnavailable.
 

@@ -76,6 +76,8 @@ def missing_driver(address: Address) -> str | None:
 def why_not_made(file: Path) -> str | None:
     """Return why a file cannot be written, or cannot be made; None = it can."""
     try:
+        if file.is_dir():
+            return f"{file} is a folder, not a file."
         if file.exists():
             may = os.access(file, os.W_OK)
             return None if may else f"{file} may not be written by this process."

@@ -10,6 +10,14 @@ from llmproxy.batteries.store.errors import StoreUnavailable
 
 HEAD = "0001"  # the version that this program reads and writes
 KNOWN = ("none", "0001")  # and those before, oldest first; none: an upgrade was undone
+_MAY_MAKE = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
+_MAY_WRITE = """
+    SELECT bool_and(has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+        AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
+    FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+        AND relname <> 'alembic_version'
+"""
 UPGRADE_LOCK = 5_206_417_902_117  # a number that no other program locks
 
 
@@ -32,6 +40,26 @@ def prepare(connection: Connection, address: object) -> None:
     elif version_of(connection) != HEAD:
         upgrade(connection, address)
     refuse_others(version_of(connection), address)
+
+
+def look(connection: Connection, address: object) -> None:
+    """Raise StoreUnavailable if this program could not use the tables, or not make them.
+
+    It changes nothing.
+    """
+    found = version_of(connection)
+    if found is not None:
+        refuse_others(found, address)
+    if connection.dialect.name != "postgresql":
+        return
+    if connection.execute(text("SHOW transaction_read_only")).scalar() == "on":
+        raise StoreUnavailable(f"{address} may only be read (a replica?): name the primary.")
+    if not connection.execute(text(_MAY_MAKE if found is None else _MAY_WRITE)).scalar():
+        what = "make tables in" if found is None else "read and write the tables in"
+        raise StoreUnavailable(
+            f"The login of database_url may not {what} {address}. Grant it that (GRANT), or use "
+            "another login."
+        )
 
 
 def upgrade(connection: Connection, address: object) -> None:

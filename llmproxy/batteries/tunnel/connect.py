@@ -28,7 +28,10 @@ def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> SplitResult
     exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     if proxy_bypass_environment(host, {"no": exempt}):
         return None
-    return urlsplit(url if "//" in url else f"http://{url}")
+    try:
+        return urlsplit(url if "//" in url else f"http://{url}")
+    except ValueError:  # brackets that are not those of an IPv6 address
+        return urlsplit("http://")  # whose tunnel says what is wrong
 
 
 class ConnectTunnel:
@@ -41,30 +44,52 @@ class ConnectTunnel:
         self._host = host
         self._port = port
 
+    def __str__(self) -> str:
+        """Where the proxy is."""
+        try:
+            return authority(self._proxy.hostname or "", self._proxy.port)
+        except ValueError:
+            return self._proxy.hostname or ""
+
     async def dial(self, protocol: Callable[[], ConnectionT], tls: ssl.SSLContext) -> ConnectionT:
         """Return a protocol that is connected to the origin by TLS. Raises OSError."""
-        loop, proxy = asyncio.get_running_loop(), self._proxy
-        transport, handshake = await loop.create_connection(
-            _Handshake,
-            proxy.hostname or "",
-            proxy.port or (443 if proxy.scheme == "https" else 8080),
-            ssl=tls if proxy.scheme == "https" else None,
-        )
+        loop = asyncio.get_running_loop()
+        transport, handshake = await self._connected(tls)
         try:
             transport.write(self._request())
             status_line = await handshake.status_line
             if status_line.split(b" ")[1:2] != [b"200"]:
                 answer = status_line.decode("latin-1").strip()
-                raise OSError(f"the proxy {proxy.hostname} answered '{answer}'")
+                raise OSError(f"the proxy {self} answered '{answer}'")
             connection = protocol()
             secured = await loop.start_tls(transport, connection, tls, server_hostname=self._host)
         except BaseException:
             transport.abort()
             raise
         if secured is None:
-            raise OSError(f"the proxy {proxy.hostname} closed the tunnel")
+            raise OSError(f"the proxy {self} closed the tunnel")
         connection.connection_made(secured)
         return connection
+
+    async def _connected(self, tls: ssl.SSLContext) -> tuple[asyncio.Transport, _Handshake]:
+        """Connect to the proxy. Raises OSError, which names it."""
+        proxy = self._proxy
+        is_https = proxy.scheme == "https"
+        try:
+            host, port = proxy.hostname, proxy.port or (443 if is_https else 8080)
+        except ValueError:
+            host = None
+        if not host:
+            raise OSError("https_proxy names no host and port: write http://host:port")
+        try:
+            return await asyncio.get_running_loop().create_connection(
+                _Handshake, host, port, ssl=tls if is_https else None
+            )
+        except ssl.SSLError:
+            raise
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise OSError(error.errno, f"the proxy {self}: {why}") from error
 
     def _request(self) -> bytes:
         origin = authority(self._host, self._port)

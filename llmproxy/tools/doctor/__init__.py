@@ -51,7 +51,7 @@ def add_commands(commands: Commands) -> list[argparse.ArgumentParser]:
         metavar="S",
         help="seconds above which a first byte is slow (default: 5)",
     )
-    add("--workers", type=int, metavar="N", help="how many workers are to serve")
+    add("--workers", type=_workers, metavar="N", help="how many workers are to serve")
     return [doctor]
 
 
@@ -60,6 +60,12 @@ def run(options: argparse.Namespace) -> int:
     from llmproxy.tools.doctor.command import run as run_command  # noqa: PLC0415 - slow to import
 
     return run_command(options)
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:4]) <= 100:
+        raise argparse.ArgumentTypeError(f"expected a number of processes, 1 to 100: {text!r}")
+    return int(text)
 
 
 def _positive(text: str) -> float:

@@ -16,6 +16,7 @@ import msgspec
 from llmproxy.batteries.price_list import with_list_prices
 from llmproxy.batteries.settings import FullConfig
 from llmproxy.composition import config_to_serve
+from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers import endpoints_of
 from llmproxy.tools.admin_client import DEFAULT_URL, AdminApiError, ProxyAddress, ask, url_of
 from llmproxy.tools.doctor.beside import opened
@@ -29,7 +30,7 @@ from llmproxy.tools.doctor.examination import (
     masked_findings,
 )
 from llmproxy.tools.doctor.exchanges import CALL_TOKENS
-from llmproxy.tools.doctor.findings import DoctorFinding
+from llmproxy.tools.doctor.findings import DoctorFinding, found
 from llmproxy.tools.doctor.machine import machine_findings
 from llmproxy.tools.doctor.report import as_json, as_text, exit_status, sorted_findings
 from llmproxy.tools.doctor.servers import database_findings, redis_findings
@@ -45,6 +46,12 @@ from llmproxy.tools.progress import progress
 
 HEALTH_S = 2.0
 WIDTH = 110
+NOTHING = Problem(
+    "config",
+    0,
+    "there is no config and no key in the environment: nothing to examine.",
+    "Name a config with --config, or write one: llmproxy init",
+)
 BESIDE = "Compared byte by byte with the same calls through a proxy started for that."
 RUNNING = "Compared in form with the same calls through the proxy at {url}: {groups}."
 
@@ -72,17 +79,19 @@ class Diagnosis(msgspec.Struct):
 
 def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
     """Examine a config, print what was found, and return the exit status. Raises ConfigError."""
-    config, file = config_to_serve(options.config, environ)
-    if config is None:
-        print(  # noqa: T201
-            "There is no config and no key in the environment: nothing to examine. Name a config "
-            "with --config.",
-            file=sys.stderr,
-        )
-        return 2
+    try:
+        config, file = config_to_serve(options.config, environ)
+        if config is None:
+            raise ConfigError([NOTHING])
+    except ConfigError as error:
+        if not options.json:
+            raise
+        findings = list(map(_of_problem, error.problems))
+        print(as_json(findings, [], []))  # noqa: T201
+        return exit_status(findings)
     wanted = DoctorOptions(
         live=options.live,
-        model=options.model,
+        model=options.model or None,
         url=options.url,
         timeout_s=options.timeout,
         slow_s=options.slow,
@@ -97,10 +106,15 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
 def check_live(config: FullConfig, environ: Mapping[str, str]) -> int:
     """Ask each endpoint once whether it takes its key and knows its model; print the answers."""
     wanted = DoctorOptions(live=True, streams=False, compares=False)
-    endpoints, notes = asyncio.run(_live(config, environ, wanted, say=_say))
+    endpoints, notes = asyncio.run(_live(config, environ, wanted, None, say=_say))
     findings = sorted_findings(finding for e in endpoints for finding in e.findings)
     print(_report(Diagnosis(findings, endpoints, notes), as_data=False))  # noqa: T201
     return exit_status(findings)
+
+
+def _of_problem(problem: Problem) -> DoctorFinding:
+    place = f"{problem.file}:{problem.line}" if problem.line else problem.file
+    return found("config_unusable", place, why=problem.found, remedy=problem.remedy)
 
 
 async def diagnose(
@@ -122,7 +136,11 @@ async def diagnose(
     endpoints: list[Examined] = []
     notes = ["No endpoint was asked: --live does that."]
     if wanted.live:
-        endpoints, notes = await _live(config, environ, wanted, say=say)
+        running = await asyncio.to_thread(_running, config, environ, wanted.url)
+        if isinstance(running, DoctorFinding):
+            findings.append(running)
+            running = None
+        endpoints, notes = await _live(config, environ, wanted, running, say=say)
         findings += [finding for examined in endpoints for finding in examined.findings]
     return Diagnosis(sorted_findings(findings), endpoints, notes)
 
@@ -131,13 +149,11 @@ async def _live(
     config: FullConfig,
     environ: Mapping[str, str],
     wanted: DoctorOptions,
+    running: RunningProxy | None,
     *,
     say: Callable[[str], None],
 ) -> tuple[list[Examined], list[str]]:
     """Ask the endpoints, and once more through a proxy; return them, and what was done."""
-    running = None
-    if wanted.compares:
-        running = await asyncio.to_thread(_running, config, environ, wanted.url)
     async with opened(config, environ) as resources:
         endpoints = endpoints_to_examine(config, resources.endpoints, model=wanted.model)
         calls = 1 + wanted.streams
@@ -149,7 +165,9 @@ async def _live(
         asked = sum(examined.same_as is None for examined in endpoints)
         with progress("Asking endpoints", total=asked) as bar:
             client = resources.attempts.client
-            trial = Trial(client, wanted.timeout_s, wanted.slow_s, wanted.streams, bar.advance)
+            trial = Trial(
+                client, wanted.timeout_s, wanted.slow_s, wanted.streams, bar.advance, environ
+            )
             await examine(endpoints, trial)
         answered = [e for e in endpoints if e.is_answered]
         notes = []
@@ -179,22 +197,28 @@ async def _compared(
 
 def _running(
     config: FullConfig, environ: Mapping[str, str], url: str | None
-) -> RunningProxy | None:
-    """Return the proxy that runs; None if there is none, or no key to call it with."""
+) -> RunningProxy | DoctorFinding | None:
+    """Return the proxy that runs; None if there is none, and a finding if one was named, or if
+    there is no key to call it with."""
     address = (url or url_of(config) or DEFAULT_URL).rstrip("/")
     if not address.startswith("http"):  # the client of endpoints knows no UNIX sockets
-        return None
+        why = "an address that begins with http:// or https:// is needed"
+        return None if url is None else found("no_proxy_answers", address, why=why)
     try:
         ask(ProxyAddress(address, None), "/livez", timeout_s=HEALTH_S)
-    except AdminApiError:
-        return None
+    except AdminApiError as error:
+        why = error.brief.rstrip(".")
+        return None if url is None else found("no_proxy_answers", address, why=why)
     settings = config.general_settings
     if key := environ.get(KEY_VARIABLE):
-        return RunningProxy(address, key)
+        usable = key.isascii() and key.isprintable() and " " not in key
+        return RunningProxy(address, key) if usable else found("key_unusable", KEY_VARIABLE)
     keys = [caller.key for caller in settings.callers if caller.key and not caller.groups]
     if keys and keys[0] is not None:
         return RunningProxy(address, keys[0].get_secret_value())
-    return None if settings.keys_are_required else RunningProxy(address, None)
+    if settings.keys_are_required:
+        return found("no_key_for_proxy", address)
+    return RunningProxy(address, None)
 
 
 def _report(diagnosis: Diagnosis, *, as_data: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from secrets import token_hex
@@ -31,11 +31,11 @@ from llmproxy.tools.doctor.exchanges import (
 )
 from llmproxy.tools.doctor.findings import DoctorFinding, found, one_line
 from llmproxy.tools.doctor.kinds import Severity
-from llmproxy.tools.doctor.reaching import reach
+from llmproxy.tools.doctor.reaching import proxy_to, reach
 from llmproxy.tools.doctor.settings_checks import subject_of
 from llmproxy.upstream import UpstreamClient
 
-AT_ONCE = 8
+AT_ONCE = 32
 REACH_S = 8.0  # the dialer gives up earlier, and says why
 FREE_S = 10.0
 GRACE_S = 2.0
@@ -83,13 +83,14 @@ class Examined:
 @dataclass(frozen=True)
 class Trial:
     """How endpoints are examined. `slow_s`: a first byte that takes longer is slow. `streams`: also
-    by a streamed call. `advance`: called when an endpoint is done."""
+    by a streamed call. `advance`: called when an endpoint is done. `environ`: names proxies."""
 
     client: UpstreamClient
     timeout_s: float
     slow_s: float
     streams: bool
     advance: Callable[[], None]
+    environ: Mapping[str, str]
 
 
 def endpoints_to_examine(
@@ -142,7 +143,8 @@ async def examine(endpoints: list[Examined], trial: Trial) -> None:
 async def _examine(examined: Examined, trial: Trial) -> None:
     endpoint, subject = examined.endpoint, examined.subject
     began = monotonic()
-    findings, is_reached = await reach(trial.client, endpoint, subject, timeout_s=REACH_S)
+    proxy = proxy_to(endpoint, trial.environ)
+    findings, is_reached = await reach(trial.client, endpoint, subject, proxy, timeout_s=REACH_S)
     examined.findings += findings
     if not is_reached:
         return
@@ -155,7 +157,7 @@ async def _examine(examined: Examined, trial: Trial) -> None:
         examined.findings.append(refusal)
         return
     await _ask(examined, trial, stream=False)
-    if trial.streams and examined.streams and examined.answers[False].is_answered:
+    if trial.streams and examined.streams and examined.is_answered:
         await _ask(examined, trial, stream=True)
 
 

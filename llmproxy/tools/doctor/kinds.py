@@ -31,6 +31,7 @@ FAULT, WARNING, NOTE = Severity
 
 LOCAL_KINDS = (
     # ---- the config
+    FindingKind("config_unusable", FAULT, "the config cannot be used: {why}", "{remedy}"),
     FindingKind(
         "one_endpoint",
         WARNING,

@@ -31,6 +31,12 @@ LIVE_KINDS = (
         "Check network, routes and HTTPS_PROXY of this machine.",
     ),
     FindingKind(
+        "proxy_unusable",
+        FAULT,
+        "it is reached through the proxy {proxy} of HTTPS_PROXY, and that fails: {why}.",
+        "Correct HTTPS_PROXY, or write the endpoint's host into NO_PROXY if it needs no proxy.",
+    ),
+    FindingKind(
         "certificate_untrusted",
         FAULT,
         "nobody that this machine trusts has signed its certificate: {why}.",
@@ -177,6 +183,24 @@ LIVE_KINDS = (
         "If other endpoints do not have this, it is that server's clock.",
     ),
     # ---- the same call, direct and through the proxy
+    FindingKind(
+        "no_proxy_answers",
+        WARNING,
+        "no proxy answers there, so nothing was compared with it: {why}.",
+        "Start it, or correct --url.",
+    ),
+    FindingKind(
+        "no_key_for_proxy",
+        NOTE,
+        "a proxy runs there, and was not called: it wants a key, and none is known.",
+        "Set LLMPROXY_API_KEY to the key of a caller, if it is to be compared, too.",
+    ),
+    FindingKind(
+        "key_unusable",
+        WARNING,
+        "it is no key: it has a space, a line break or a character outside ASCII.",
+        "Set it to the key of a caller; a line break often comes from the file it was read from.",
+    ),
     FindingKind(
         "proxy_changes_status",
         FAULT,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import time
 
+from llmproxy.composition import installed
 from llmproxy.errors import ConnectFailed, GatewayError
 from llmproxy.providers.base import Endpoint
+from llmproxy.rules.authority import authority
 from llmproxy.tools.doctor.findings import DoctorFinding, found
 from llmproxy.upstream import UpstreamClient
 
@@ -31,21 +34,21 @@ class _Connected(asyncio.Protocol):
 
 
 async def reach(
-    client: UpstreamClient, endpoint: Endpoint, subject: str, *, timeout_s: float
+    client: UpstreamClient, endpoint: Endpoint, subject: str, proxy: str | None, *, timeout_s: float
 ) -> tuple[list[DoctorFinding], bool]:
-    """Connect to an endpoint; return what is wrong, and whether calls can be sent."""
+    """Connect to an endpoint, through a proxy if there is one; return what is wrong, and whether
+    calls can be sent."""
     try:
         async with asyncio.timeout(timeout_s):
             connected = await client.dial(endpoint, _Connected)
     except ConnectFailed as failure:
-        finding = connect_finding(failure, endpoint, subject)
+        finding = connect_finding(failure, endpoint, subject, proxy)
         if finding.code == "port_silent" and await _takes_connections(endpoint):
             why = "it takes the connection, and does not answer the handshake"
             finding = found("tls_failed", subject, why=why)
         return [finding], False
     except TimeoutError:
-        address = f"{endpoint.host}:{endpoint.port}"
-        return [found("port_silent", subject, address=address)], False
+        return [found("port_silent", subject, address=address_of(endpoint))], False
     except GatewayError as failure:
         return [found("not_connected", subject, why=_brief(failure))], False
     try:
@@ -68,9 +71,25 @@ async def _takes_connections(endpoint: Endpoint) -> bool:
     return True
 
 
-def connect_finding(failure: ConnectFailed, endpoint: Endpoint, subject: str) -> DoctorFinding:
+def address_of(endpoint: Endpoint) -> str:
+    """Return where an endpoint is, as messages write it."""
+    return authority(endpoint.host, endpoint.port)
+
+
+def proxy_to(endpoint: Endpoint, environ: Mapping[str, str]) -> str | None:
+    """Return the address of the proxy through which an endpoint is reached; None = directly."""
+    make = installed().tunnels
+    way = None if make is None else make(environ).to(endpoint.scheme, endpoint.host, endpoint.port)
+    return None if way is None else str(way)
+
+
+def connect_finding(
+    failure: ConnectFailed, endpoint: Endpoint, subject: str, proxy: str | None
+) -> DoctorFinding:
     """Return why a connection failed, by the error beneath. Pure."""
-    address, cause = f"{endpoint.host}:{endpoint.port}", _root(failure)
+    address, cause = address_of(endpoint), _root(failure)
+    if proxy is not None and not isinstance(cause, ssl.SSLError):
+        return found("proxy_unusable", subject, proxy=proxy, why=_brief(failure))
     match cause:
         case ssl.SSLCertVerificationError():
             return _of_certificate(cause, endpoint.host, subject)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from llmproxy.tools.doctor.examination import Examined
 from llmproxy.tools.doctor.findings import DoctorFinding, bounded
 from llmproxy.tools.doctor.kinds import Severity
+from llmproxy.tools.doctor.reaching import address_of
 
 MARKS = {Severity.FAULT: "✖ fault", Severity.WARNING: "▲ warning", Severity.NOTE: "· note"}
 COLOURS = {Severity.FAULT: "31", Severity.WARNING: "33", Severity.NOTE: "2"}
@@ -97,7 +98,7 @@ def _row(examined: Examined) -> tuple[str, ...]:
         result = "not asked" if result == "ok" else result
     return (
         examined.subject,
-        f"{endpoint.host}:{endpoint.port}",
+        address_of(endpoint),
         _ms(examined.connected_ms),
         "-" if whole is None or whole.first_byte_s is None else _ms(whole.first_byte_s * 1000),
         "-" if stream is None or stream.first_byte_s is None else _ms(stream.first_byte_s * 1000),
@@ -109,7 +110,7 @@ def _described(examined: Examined) -> dict[str, object]:
     whole, stream = examined.answers.get(False), examined.answers.get(True)
     return {
         "endpoint": examined.subject,
-        "address": f"{examined.endpoint.host}:{examined.endpoint.port}",
+        "address": address_of(examined.endpoint),
         "model": examined.model,
         "dialect": examined.dialect,
         "same_as": examined.same_as,

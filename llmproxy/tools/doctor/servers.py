@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import median
 from time import monotonic
 
@@ -19,6 +20,7 @@ PINGS = 5
 FAR_MS = 10.0
 WITHIN_S = 5.0
 SAFE_POLICY = "noeviction"
+SQLITE_BEGINS = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html
 
 
 async def redis_findings(settings: FullSettings) -> list[DoctorFinding]:
@@ -58,21 +60,32 @@ async def _asked(client: Client, where: str) -> list[DoctorFinding]:
     return findings
 
 
+def not_sqlite(file: Path | None) -> str | None:
+    """Return what to say of a file that SQLite did not write; None = it may be its own."""
+    if file is None or not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        began = opened.read(len(SQLITE_BEGINS))
+    if began in (b"", SQLITE_BEGINS):
+        return None
+    return f"{file} is no SQLite database. Name another file as database_url, or move it away."
+
+
 async def database_findings(
     settings: FullSettings, environ: Mapping[str, str]
 ) -> list[DoctorFinding]:
-    """Return what is wrong with the database. An SQLite file is neither made nor changed."""
+    """Return what is wrong with the database. Nothing is made or changed there."""
     url = settings.database_url
     address = address_of(None if url is None else url.get_secret_value(), environ)
     if address is None:
         return []
-    why = doubt(address)
+    why = await asyncio.to_thread(doubt, address) or not_sqlite(address.file)
     if address.file is not None or why is not None:
         return [] if why is None else [found("database_unusable", str(address), why=why)]
     database = Database(address, within_s=WITHIN_S)
     try:
         async with asyncio.timeout(2 * WITHIN_S):
-            await database.check()
+            await database.look()
     except (StoreUnavailable, TimeoutError) as error:
         why = str(error) or f"no answer in {2 * WITHIN_S:g} s."
         return [found("database_unusable", str(address), why=why)]

@@ -31,7 +31,7 @@ async def by_a_rewritten_wire(vendors_port, **rewriting):
     async with opened(config, os.environ) as resources:
         endpoints = endpoints_to_examine(config, resources.endpoints)
         (endpoint,) = endpoints
-        trial = Trial(resources.attempts.client, 5.0, 5.0, True, lambda: None)
+        trial = Trial(resources.attempts.client, 5.0, 5.0, True, lambda: None, os.environ)
         await examine(endpoints, trial)
         asked = set(endpoint.findings)
         recorder = WireRecorder(trial.client, [endpoint.endpoint])
