@@ -45,7 +45,7 @@ from llmproxy.tools.output import wants_colour
 from llmproxy.tools.progress import progress
 
 HEALTH_S = 2.0
-WIDTH = 110
+NARROWEST, WIDTH = 24, 110
 NOTHING = Problem(
     "config",
     0,
@@ -127,12 +127,13 @@ async def diagnose(
 ) -> Diagnosis:
     """Return what is wrong with a config and all that it needs. Raises ConfigError."""
     settings = config.general_settings
-    findings = [
-        *config_findings(config, with_list_prices(config, endpoints_of(config))),
-        *machine_findings(config, file, environ, workers=wanted.workers),
-        *await redis_findings(settings),
-        *await database_findings(settings, environ),
-    ]
+    with progress("Looking at this machine, Redis and the database"):
+        findings = [
+            *config_findings(config, with_list_prices(config, endpoints_of(config))),
+            *machine_findings(config, file, environ, workers=wanted.workers),
+            *await redis_findings(settings),
+            *await database_findings(settings, environ),
+        ]
     endpoints: list[Examined] = []
     notes = ["No endpoint was asked: --live does that."]
     if wanted.live:
@@ -226,8 +227,10 @@ def _report(diagnosis: Diagnosis, *, as_data: bool) -> str:
     if as_data:
         return as_json(findings, endpoints, notes)
     colour = wants_colour(sys.stdout)
-    width = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
-    return as_text(findings, endpoints, notes, width=width, colour=colour)
+    columns = max(shutil.get_terminal_size((WIDTH, 24)).columns, NARROWEST)
+    table_width = columns if sys.stdout.isatty() else None
+    width = min(columns, WIDTH)
+    return as_text(findings, endpoints, notes, width=width, table_width=table_width, colour=colour)
 
 
 def _say(text: str) -> None:

@@ -131,6 +131,12 @@ LOCAL_KINDS = (
         "Use a Python that was built with --enable-optimizations, as distributions and uv have.",
     ),
     FindingKind(
+        "authorities_unusable",
+        FAULT,
+        "it names {file}, whose authorities cannot be read: {why}. No https endpoint is trusted.",
+        "Name a PEM file with certificates of authorities, or unset the variable.",
+    ),
+    FindingKind(
         "disk_full",
         FAULT,
         "{free} are free in {folder}, where {what} is kept.",
@@ -158,8 +164,14 @@ LOCAL_KINDS = (
     FindingKind(
         "redis_unreachable",
         FAULT,
-        "the server does not answer: {why}. Instances share nothing, and each counts on its own.",
+        "the server cannot be used: {why}. Instances share nothing, and each counts on its own.",
         "Start it, or correct redis_url; check firewall, password and TLS (rediss://).",
+    ),
+    FindingKind(
+        "redis_read_only",
+        FAULT,
+        "the server is a replica, which takes no counts and locks: instances share nothing.",
+        "Name the primary in redis_url.",
     ),
     FindingKind(
         "redis_slow",

@@ -41,7 +41,8 @@ LIVE_KINDS = (
         FAULT,
         "nobody that this machine trusts has signed its certificate: {why}.",
         "Add its authority to the trusted ones (SSL_CERT_FILE=/path/ca.pem). If a firewall "
-        "inspects TLS, that is the firewall's authority.",
+        "inspects TLS, that is the firewall's authority. If browsers trust it, its server leaves "
+        "out an intermediate certificate: let its operator send the whole chain.",
     ),
     FindingKind(
         "certificate_expired",
@@ -59,7 +60,8 @@ LIVE_KINDS = (
         "tls_failed",
         FAULT,
         "TLS fails: {why}.",
-        "Is it an https port? Write http:// in base_url if the server speaks no TLS.",
+        "Is it an https port? Write http:// in base_url if the server speaks no TLS. An old server "
+        "may know only versions or ciphers that are refused here.",
     ),
     FindingKind(
         "certificate_ends_soon",
@@ -123,7 +125,8 @@ LIVE_KINDS = (
         FAULT,
         "its answer breaks off, or is no HTTP: {why}.",
         "Is it the right port, and does base_url begin with https:// if it speaks TLS there? Else "
-        "look at the server's log, and for a firewall or proxy between.",
+        "look at the server's log (does it want certificates of clients?), and for a firewall or "
+        "proxy between.",
     ),
     FindingKind(
         "redirected",

@@ -50,6 +50,7 @@ def machine_findings(
         yield found("open_to_all", f"{address}:{settings.bind_port}", address=address)
     if file is not None:
         yield from readable_secrets(file, has_secrets=_has_literal_secret(file))
+    yield from own_authorities(environ.get("SSL_CERT_FILE"))
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     yield from few_files(settings, limit)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -61,6 +62,17 @@ def machine_findings(
     for kept in kept_folders(settings, environ):
         yield from disk_space(kept)
     yield from own_certificate(settings)
+
+
+def own_authorities(file: str | None) -> Iterator[DoctorFinding]:
+    """Yield a file of trusted authorities that cannot be read: OpenSSL says nothing of it."""
+    if not file:
+        return
+    try:
+        ssl.create_default_context(cafile=file)
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        why = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+        yield found("authorities_unusable", "SSL_CERT_FILE", file=file, why=why)
 
 
 def few_files(settings: FullSettings, limit: int) -> Iterator[DoctorFinding]:

@@ -93,6 +93,9 @@ def connect_finding(
     match cause:
         case ssl.SSLCertVerificationError():
             return _of_certificate(cause, endpoint.host, subject)
+        case ConnectionResetError() if endpoint.scheme == "https":
+            why = "it ends the connection in the middle of the handshake"
+            return found("tls_failed", subject, why=why)
         case ssl.SSLError():
             return found("tls_failed", subject, why=cause.reason or str(cause))
         case socket.gaierror():

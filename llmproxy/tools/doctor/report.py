@@ -16,6 +16,7 @@ from llmproxy.tools.doctor.reaching import address_of
 MARKS = {Severity.FAULT: "✖ fault", Severity.WARNING: "▲ warning", Severity.NOTE: "· note"}
 COLOURS = {Severity.FAULT: "31", Severity.WARNING: "33", Severity.NOTE: "2"}
 ORDER = list(Severity)
+HEAD = ("endpoint", "address", "connect", "first byte", "stream", "result")
 STATUS = {Severity.FAULT: 2, Severity.WARNING: 1, Severity.NOTE: 0}
 
 
@@ -35,10 +36,13 @@ def as_text(
     notes: Sequence[str],
     *,
     width: int,
+    table_width: int | None = None,
     colour: bool,
 ) -> str:
-    """Return the report for a terminal."""
-    lines = [*_endpoints(endpoints), *notes]
+    """Return the report for people. `table_width`: None = as wide as the table is."""
+    lines = [*_endpoints(endpoints, table_width)]
+    for note in notes:
+        lines += _wrapped(note, width)
     if lines:
         lines.append("")
     for block, subjects in _together(findings).items():
@@ -76,14 +80,31 @@ def as_json(
     )
 
 
-def _endpoints(endpoints: Sequence[Examined]) -> Iterator[str]:
+def _endpoints(endpoints: Sequence[Examined], table_width: int | None) -> Iterator[str]:
     if not endpoints:
         return
-    head = ("endpoint", "address", "connect", "first byte", "stream", "result")
-    rows: list[tuple[str, ...]] = [head, *map(_row, endpoints)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rows: list[tuple[str, ...]] = [HEAD, *map(_row, endpoints)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    if table_width is not None and sum(widths) + 2 * (len(HEAD) - 1) > table_width:
+        for subject, *cells in rows[1:]:
+            told = [f"{name} {cell}" for name, cell in zip(HEAD[2:], cells[1:], strict=True)]
+            yield from _wrapped(subject, table_width)
+            yield from _wrapped(", ".join([cells[0], *told]), table_width, "    ")
+        return
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _wrapped(text: str, width: int, indent: str = "", *, more: str | None = None) -> list[str]:
+    """Return a text in lines. A word that is copied, such as a path or an option, stays whole."""
+    return wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent if more is None else more,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _row(examined: Examined) -> tuple[str, ...]:
@@ -135,13 +156,13 @@ def _block(
     finding: DoctorFinding, subjects: Sequence[str], width: int, *, colour: bool
 ) -> Iterator[str]:
     mark = MARKS[finding.severity]
+    where = f"{', '.join(subjects)}  ({finding.code})"
+    first, *rest = _wrapped(where, width, f"{mark}  ", more="    ")
     if colour:
-        mark = f"\033[{COLOURS[finding.severity]}m{mark}\033[0m"
-    yield f"{mark}  {', '.join(subjects)}  ({finding.code})"
-    yield from wrap(finding.cause, width, initial_indent="    ", subsequent_indent="    ")
-    yield from wrap(
-        f"-> {finding.remedy}", width, initial_indent="    ", subsequent_indent="       "
-    )
+        first = first.replace(mark, f"\033[{COLOURS[finding.severity]}m{mark}\033[0m", 1)
+    yield from (first, *rest)
+    yield from _wrapped(finding.cause, width, "    ")
+    yield from _wrapped(f"-> {finding.remedy}", width, "    ", more="       ")
     yield ""
 
 

@@ -53,6 +53,8 @@ async def _asked(client: Client, where: str) -> list[DoctorFinding]:
     if (ms := median(times)) > FAR_MS:
         findings.append(found("redis_slow", where, ms=ms, count=PINGS))
     with contextlib.suppress(RedisError):  # a hosted server may refuse INFO
+        if (await client.info("replication")).get("role") == "slave":
+            findings.append(found("redis_read_only", where))
         memory = await client.info("memory")
         policy = str(memory.get("maxmemory_policy", SAFE_POLICY))
         if policy != SAFE_POLICY:

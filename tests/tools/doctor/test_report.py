@@ -2,8 +2,14 @@
 
 import json
 
+import yaml
+
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.providers import endpoints_of
+from llmproxy.tools.doctor.examination import endpoints_to_examine
 from llmproxy.tools.doctor.findings import found
 from llmproxy.tools.doctor.report import as_json, as_text, exit_status, sorted_findings
+from tests.tools.doctor.live import config_of, entry
 
 NOTE = found("slow_python", "python", version="3.11.1")
 WARNING = found("one_endpoint", "m")
@@ -74,3 +80,32 @@ def test_what_a_vendor_says_cannot_move_the_cursor_or_fill_the_screen():
     (shown,) = sorted_findings([finding])
     assert len(shown.cause) < 420
     assert "a b" in finding.cause
+
+
+def lines_of(width, names):
+    """The report on a terminal of some columns, about endpoints of these names."""
+    text = yaml.safe_dump(config_of(*(entry(name, 1) for name in names)))
+    config = parse_config(text, {}, file="x")
+    endpoints = endpoints_to_examine(config, endpoints_of(config))
+    findings = [found("port_refused", endpoint.subject, address="h:1") for endpoint in endpoints]
+    note = found("slow_python", "/opt/python", version="3.11.1")
+    report = as_text(
+        [*findings, note], endpoints, ["a note."], width=width, table_width=width, colour=False
+    )
+    return report.splitlines()
+
+
+def test_a_narrow_terminal_gets_no_line_that_is_wider():
+    lines = lines_of(40, ["azure-east-1234", "b"])
+
+    assert max(map(len, lines)) <= 40
+    assert "gpt-4.1/azure-east-1234" in lines
+    assert "connect -, first byte -, stream -" in " ".join(" ".join(lines).split())
+
+
+def test_a_wide_terminal_gets_a_table():
+    assert lines_of(110, ["azure-east"])[0].split()[:2] == ["endpoint", "address"]
+
+
+def test_an_option_that_is_to_be_copied_is_not_broken():
+    assert "--enable-optimizations," in " ".join(lines_of(24, ["a"])).split()

@@ -11,7 +11,7 @@ import yaml
 from tests.support.postgres import postgres
 from tests.support.process import command, running
 from tests.support.run import bounded
-from tests.support.valkey import free_port
+from tests.support.valkey import free_port, valkey
 from tests.tools.doctor.live import CALLER_KEY, config_of, entry
 from tests.tools.doctor.plants import vendor
 
@@ -208,3 +208,51 @@ async def test_many_endpoints_that_are_dead_take_no_longer_than_a_few(tmp_path):
 
     assert "no_answer" in found
     assert took_s < 30  # one after the other: 30 times 11 s
+
+
+@bounded()
+async def test_what_ends_a_handshake_is_found(tmp_path):
+    async def hangs_up(reader, writer):
+        await reader.read(10)
+        writer.close()
+
+    server = await asyncio.start_server(hangs_up, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        config = config_of(entry("a", port))
+        config["model_groups"][0]["models"][0]["params"]["base_url"] = f"https://127.0.0.1:{port}"
+        found, _ = await found_by(tmp_path, config, "--live")
+
+    assert "in the middle of the handshake" in found["tls_failed"]["cause"]
+
+
+@bounded()
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+async def test_a_file_of_authorities_that_cannot_be_read_is_named(tmp_path, content):
+    file = tmp_path / "authorities.pem"
+    if content is not None:
+        file.write_text(content)
+
+    environ = {"SSL_CERT_FILE": str(file)}
+    found, said = await found_by(tmp_path, config_of(away()), environ=environ)
+
+    assert str(file) in found["authorities_unusable"]["cause"]
+    assert said.status == 2
+
+
+@bounded()
+async def test_a_redis_that_refuses_and_one_that_takes_no_counts_are_found(tmp_path):
+    secret = "of-the-right-server"
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    async with valkey(tmp_path / "first", "--requirepass", secret) as server:
+        url = f"redis://:of-another-server@127.0.0.1:{server.port}/0"
+        refusing, said = await found_by(tmp_path, config_of(away(), redis_url=url))
+        replica_of = ("--replicaof", f"127.0.0.1 {server.port}", "--masterauth", secret)
+        async with valkey(tmp_path / "second", *replica_of) as replica:
+            url = f"redis://127.0.0.1:{replica.port}/0"
+            reading, _ = await found_by(tmp_path, config_of(away(), redis_url=url))
+
+    assert "cannot be used: invalid username-password" in refusing["redis_unreachable"]["cause"]
+    assert "of-another-server" not in said.stdout + said.stderr
+    assert "Name the primary" in reading["redis_read_only"]["remedy"]
