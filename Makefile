@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-deploy test-image manifests image coverage mutants check check-types check-rules check-js format bench e2e lock docs site test-site dist dist-check release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-litellm test-deploy test-image manifests image coverage mutants check check-types check-rules check-js format bench e2e lock docs site test-site dist dist-check release clean
 .DEFAULT_GOAL := run
 # Many images set it, and then every process would compile and pytest rewrite all files again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -44,6 +44,9 @@ test-browser: .venv/.browser  ## the dashboard in Debian's Chromium; with PICTUR
 
 test-agents: .venv/.dev  ## Codex itself, from npm, against what is translated for it
 	@sh tools/agents.sh $(ARGS)
+
+test-litellm: .venv/.dev  ## routing beside LiteLLM's own Router, and its SDK as a client; installs LiteLLM into .venv-litellm
+	@sh tools/litellm.sh $(ARGS)
 
 test-deploy: .venv/.dev .venv/.deploy  ## Dockerfile, compose file, chart, manifests and units, with their linters and schemas
 	@sh tools/deploy.sh
@@ -123,4 +126,4 @@ release: .venv/.dev  ## check that this commit can be released, and build it; do
 	@$(BIN)/python tools/release.py $(ARGS)
 
 clean:
-	rm -rf .venv .venv-pythons site dist bench/work tests/browser/work
+	rm -rf .venv .venv-litellm .venv-pythons site dist bench/work tests/browser/work

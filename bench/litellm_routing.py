@@ -4,7 +4,7 @@
 
 LITELLM_PYTHON names a Python that has LiteLLM (`pip install litellm`); without it, our own is
 tried. The configs are those of tests/tools/importing/configs, unless some are named. Everything
-stays on loopback. A config takes half a minute or more: LiteLLM is imported, and retries.
+stays on loopback. A config takes some 15 to 40 s, most of them LiteLLM's own work.
 """
 
 import os

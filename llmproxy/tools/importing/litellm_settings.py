@@ -188,9 +188,9 @@ class Settings:
                 self._report.left_out(places[name][0], key, text)
         for group in list(self._gateway.groups.values()):
             first = wanted.get(group.name, wanted.get("*", []))
-            chain = self._chain(group, first, wanted, places)
-            if chain:
-                group.extra[ours] = chain
+            chain = self._chain(group, first, wanted, places) or group.extra.get("fallbacks")
+            if chain:  # LiteLLM's ordinary fallbacks also follow a refused prompt
+                group.extra[ours] = list(chain)
 
     def _targets(self, written: Written, targets: Any) -> list[str]:
         names = [target for target in _listed(targets) if isinstance(target, str)]

@@ -26,6 +26,17 @@ def test_a_chain_of_fallbacks_is_written_out_in_the_order_of_litellm(tmp_path):
     assert "fallbacks" not in result.group("c")
 
 
+def test_a_refused_prompt_takes_the_ordinary_fallbacks_where_it_has_none_of_its_own(tmp_path):
+    settings = "{fallbacks: [{a: [b]}, {b: [c]}], content_policy_fallbacks: [{a: [c]}]}"
+
+    result = with_settings(tmp_path, f"litellm_settings: {settings}\n")
+
+    assert result.group("a")["context_window_fallbacks"] == ["b", "c"]
+    assert result.group("a")["content_filter_fallbacks"] == ["c"]
+    assert result.group("b")["content_filter_fallbacks"] == ["c"]
+    assert "content_filter_fallbacks" not in result.group("c")
+
+
 def test_default_fallbacks_are_those_of_every_group_without_its_own():
     result = example("fallbacks.yaml")
 
