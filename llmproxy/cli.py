@@ -7,6 +7,7 @@ imported, and its work only when it runs, so `llmproxy --help` starts at once.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -229,6 +230,9 @@ def _workers(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    # What a start makes stays: looking for garbage in it only takes time. What serves enables the
+    # collector again.
+    gc.disable()
     from llmproxy.composition import (  # noqa: PLC0415 - other commands start fast
         config_to_serve,
         start_token,

@@ -44,14 +44,12 @@ class Batteries(RuntimeBatteries):
     reload: Callable[[LiveConfig], AbstractAsyncContextManager[None]] | None = None
     health_checks: HealthCheckOpener | None = None
     service_manager: HealthCheckOpener | None = None
+    imports: HealthCheckOpener | None = None  # of what later calls need, behind the first ones
     front: Any = None  # its `open` yields what accepts connections
 
     def check(self, config: Config, *, file: str = "config") -> None:
         """Raise ConfigError for every part that a config needs and that is not installed."""
-        missing = [
-            *self._missing_in_settings(config, file),
-            *self._missing_in_groups(config, file),
-        ]
+        missing = [*self._missing_in_settings(config, file), *self._missing_in_groups(config, file)]
         if missing:
             raise ConfigError(missing)
         for battery in (self.telemetry, self.credentials, self.budgets, self.oidc, self.front):
@@ -133,8 +131,8 @@ async def serve_on(
             nullcontext(listen) if front is None else front.open(app.live) as accept,
         ):
             # Objects that exist now live as long as the process: the collector need not visit them.
-            gc.collect()
             gc.freeze()
+            gc.enable()  # a start disables it
             await make_server(app, on_started=on_started, listen=accept).serve(list(sockets))
     finally:
         for listening in sockets:
@@ -173,7 +171,7 @@ async def open_app(
             live.on_change.append(lambda: telemetry.install(live.runtime.resources.prices))
         if batteries.reload is not None:
             await stack.enter_async_context(batteries.reload(live))
-        for opener in (batteries.health_checks, batteries.service_manager):
+        for opener in (batteries.health_checks, batteries.service_manager, batteries.imports):
             if opener is not None:
                 await stack.enter_async_context(opener(live))
         admin = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmproxy.app import Habits, Upgrade
 from llmproxy.composition.packages import has, needs
+from llmproxy.composition.preloading import imports_for_calls
 from llmproxy.composition.store import StoreParts, store_parts
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.protocols import (
@@ -105,6 +106,7 @@ def installed(
         reload=None if reloader is None else reloader.serve,
         health_checks=_health_checks(),
         service_manager=None if slot is not None else _service_manager(reloader),
+        imports=imports_for_calls,
         front=front,
     )
 

@@ -119,6 +119,7 @@ def _supervisor(context: WorkerContext, count: int, text: str, systemd: Systemd)
     # Freeze the objects that exist now: pages that the collector does not write stay shared.
     gc.collect()
     gc.freeze()
+    gc.enable()  # `llmproxy serve` disables it until here
     settings = context.config.general_settings
     others = []
     if context.server is not None:

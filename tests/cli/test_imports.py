@@ -7,12 +7,15 @@ import pytest
 
 # Modules that take long to import, most of them with all that they import in turn.
 HEAVY = {
-    *("alembic", "asyncio", "fastapi", "genai_prices", "http.client", "msgspec", "opentelemetry"),
-    *("prometheus_client", "pydantic", "redis", "rich", "sqlalchemy", "ssl", "starlette"),
-    *("uvicorn", "yaml"),
+    *("alembic", "asyncio", "difflib", "fastapi", "genai_prices", "http.client", "msgspec"),
+    *("opentelemetry", "prometheus_client", "pydantic", "redis", "rich", "sqlalchemy", "ssl"),
+    *("starlette", "urllib.request", "uvicorn", "websockets", "yaml"),
+    "llmproxy.batteries.translation.languages",
 }
 # What a process needs to serve its first call.
-TO_SERVE = {"asyncio", "http.client", "msgspec", "pydantic", "ssl", "uvicorn", "yaml"}
+TO_SERVE = {"asyncio", "msgspec", "pydantic", "ssl", "uvicorn", "yaml"}
+# What a thread imports soon after, because a later call would wait for it.
+FOR_CALLS = {"llmproxy.batteries.translation.languages", "websockets"}
 SERVING = """
 import asyncio, sys
 from pathlib import Path
@@ -31,6 +34,10 @@ general_settings: {database_url: DATABASE}
 async def main():
     opening = open_app(parse_config(config, {}, file="f"), environ={}, batteries=installed())
     async with opening:
+        waited = 0.0
+        while not set(sys.argv[2:]) <= set(sys.modules) and waited < 20:
+            await asyncio.sleep(0.05)
+            waited += 0.05
         print(*sys.modules, sep="\\n")
 
 asyncio.run(main())
@@ -65,12 +72,52 @@ def test_help_imports_nothing_heavy(command):
 
 def test_the_list_of_heavy_modules_is_found_where_they_are_imported():
     assert imported_for(["schema"]) >= {"pydantic", "yaml"}
+    script = "import sys, llmproxy.batteries.without_redirects; print(*sys.modules, sep='\\n')"
+    assert imported_by("-c", script) >= {"http.client", "urllib.request"}
 
 
 def test_a_process_that_begins_to_serve_has_imported_what_a_call_needs():
     assert imported_by("-c", SERVING, '"off"') <= TO_SERVE
 
 
+def test_soon_after_a_thread_imports_what_a_later_call_would_wait_for():
+    assert imported_by("-c", SERVING, '"off"', *FOR_CALLS) >= FOR_CALLS
+
+
 def test_with_a_store_it_has_not_made_tables_or_the_admin_application_yet(tmp_path):
     imported = imported_by("-c", SERVING, str(tmp_path / "new.sqlite"))
     assert imported <= {*TO_SERVE, "sqlalchemy"}, "a thread may have begun with SQLAlchemy"
+
+
+def test_the_collector_is_off_during_a_start_and_on_when_calls_are_accepted(tmp_path):
+    config = tmp_path / "llmproxy.yaml"
+    model = '{params: {base_url: "http://127.0.0.1:1/v1", api_key: none}}'
+    config.write_text(
+        f"model_groups: [{{model_group: m, models: [{model}]}}]\n"
+        'general_settings: {database_url: "off"}\n'
+    )
+    script = f"""
+import gc, os, signal, sys
+
+class Stderr:
+    def write(self, text):  # the first text is the announcement that calls are accepted
+        print("serving", gc.isenabled(), gc.get_freeze_count() > 0)
+        sys.stderr = sys.__stderr__
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def flush(self):
+        pass
+
+def watch_imports(event, arguments):
+    if event == "import" and arguments[0] == "uvicorn":
+        print("starting", gc.isenabled())
+
+sys.addaudithook(watch_imports)
+sys.stderr = Stderr()
+from llmproxy.cli import main
+sys.exit(main(["serve", "--config", {str(config)!r}, "--port", "0"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[:2] == ["starting False", "serving True True"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import urllib.request
 from time import time
 from urllib.error import HTTPError, URLError
 
@@ -17,11 +16,6 @@ PAUSES_S = (1.0, 5.0, 30.0, 120.0, 600.0)  # before the next tries
 MAX_WAITING = 100
 
 
-class _StaysThere(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        """Follow none: a signed body goes to the address of the config only."""
-
-
 class Sender:
     """Owns the alerts that are on their way. `pauses_s`: shorter in tests."""
 
@@ -31,7 +25,6 @@ class Sender:
         self._targets = targets
         self._pauses_s = pauses_s
         self._under_way: set[asyncio.Task[None]] = set()
-        self._opener = urllib.request.build_opener(_StaysThere)
 
     def send(self, alert: Alert) -> None:
         """Send an alert to all targets, in the background."""
@@ -68,13 +61,15 @@ class Sender:
 
     def _post(self, alert: Alert, target: Webhook) -> str | None:
         """Post an alert once; return why it failed, without the address, which may be secret."""
+        # A redirect is not followed: a signed body goes to the address of the config only.
+        from llmproxy.batteries.without_redirects import opened  # noqa: PLC0415 - slow
+
         body = body_of(alert, target)
         headers = {"content-type": "application/json", "user-agent": "llmproxy"}
         if target.secret is not None:
             headers[SIGNATURE_HEADER] = signature(target.secret, body, time())
-        request = urllib.request.Request(target.url, body, headers, method="POST")  # noqa: S310 - checked
         try:
-            with self._opener.open(request, timeout=WITHIN_S):
+            with opened(target.url, body, headers, within_s=WITHIN_S):
                 return None
         except HTTPError as error:
             error.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any
 
 from llmproxy.errors import Problem
@@ -50,6 +49,8 @@ def with_likely_provider(problem: Problem, config: Any) -> Problem:
 
 def _likely(name: str) -> list[str]:
     """Return the providers that a wrong name may stand for, the likeliest first."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only after a mistake
+
     word = name.lower().replace("-", "_").replace(" ", "_")
     meant = [_ALIASES[word]] if word in _ALIASES else []
     for candidate in get_close_matches(word.replace("_", ""), BY_NAME, n=2, cutoff=0.7):

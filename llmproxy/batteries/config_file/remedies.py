@@ -6,7 +6,6 @@ secret.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -317,7 +316,9 @@ def _meant(choice: str, known: list[str]) -> str:
 
 
 def _similar(word: str, known: list[str]) -> str | None:
-    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    from difflib import get_close_matches  # noqa: PLC0415 - only after a mistake
+
+    close = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     return f"Did you mean {close[0]}?" if close else None
 
 

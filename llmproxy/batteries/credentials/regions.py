@@ -6,7 +6,6 @@ A warning is enough: a new region works before the installed botocore knows it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from itertools import chain
 
 from llmproxy.batteries.credentials.aws import region_of
@@ -29,6 +28,8 @@ def unknown_regions(
     endpoints: Endpoints, known_regions: Callable[[], frozenset[str]] = known_regions
 ) -> Iterator[str]:
     """Yield a warning for each endpoint at AWS in a region that is not known."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only after a mistake
+
     named = [
         (endpoint, region)
         for endpoint in chain.from_iterable(endpoints.values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
@@ -37,14 +36,6 @@ class Published(msgspec.Struct, frozen=True):
     ahead_s: float | None
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        """Follow none: whoever answers elsewhere would decide whom to trust."""
-
-
-_OPENER = urllib.request.build_opener(_NoRedirects)
-
-
 def read_published(issuer: str, jwks_url: str | None) -> Published:
     """Return what an issuer publishes. Blocks; raises Unreadable.
 
@@ -66,11 +57,12 @@ def read_published(issuer: str, jwks_url: str | None) -> Published:
 
 def exchange(url: str, body: bytes | None = None, **headers: str) -> tuple[bytes, str | None]:
     """Get a URL, or post to it; return the answer and its date. Blocks; raises Unreadable."""
-    request = urllib.request.Request(  # noqa: S310 - the address is checked
-        url, body, {"user-agent": "llmproxy", "accept": "application/json", **headers}
-    )
+    # A redirect is not followed: whoever answers elsewhere would decide whom to trust.
+    from llmproxy.batteries.without_redirects import opened  # noqa: PLC0415 - slow
+
+    sent = {"user-agent": "llmproxy", "accept": "application/json", **headers}
     try:
-        with _OPENER.open(request, timeout=WITHIN_S) as answer:
+        with opened(url, body, sent, within_s=WITHIN_S) as answer:
             found, until = b"", monotonic() + ALL_WITHIN_S
             while len(found) <= MAX_BYTES and (piece := answer.read1(MAX_BYTES)):
                 found += piece

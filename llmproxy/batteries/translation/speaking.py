@@ -5,11 +5,19 @@ Sources: docs/project/upstreams.md, "What endpoints speak".
 
 from __future__ import annotations
 
-from llmproxy.batteries.translation.languages import LANGUAGES
+import msgspec
+
 from llmproxy.config import ModelEntry
 from llmproxy.providers.base import Endpoint
 
-_EVERY = frozenset(LANGUAGES)
+# Into which dialect a call is translated: first the one that most vendors serve best.
+_PREFERENCES = {
+    "chat": ("responses", "messages"),
+    "messages": ("chat", "responses"),
+    "responses": ("chat", "messages"),
+}
+DIALECTS = tuple(_PREFERENCES)
+_EVERY = frozenset(DIALECTS)
 _OPENAIS = frozenset(("chat", "responses"))
 _ANTHROPICS = frozenset(("messages",))
 # By the provider's name. At the clouds it depends on the model.
@@ -18,12 +26,6 @@ _SPOKEN = {
     "deepseek": frozenset(("chat",)),
     **dict.fromkeys(("bedrock", "generic", "openrouter", "vertex"), _EVERY),
     **dict.fromkeys(("llamacpp", "lmstudio", "ollama", "vllm"), _EVERY),
-}
-# Into which dialect a call is translated: first the one that most vendors serve best.
-_PREFERENCES = {
-    "chat": ("responses", "messages"),
-    "messages": ("chat", "responses"),
-    "responses": ("chat", "messages"),
 }
 
 
@@ -48,6 +50,32 @@ def supposed_of(entry: ModelEntry, endpoint: Endpoint) -> frozenset[str]:
 
 def target_of(dialect: str, speaks: frozenset[str]) -> str | None:
     """Return the dialect that a call is translated into; None if it goes as it is."""
-    if dialect in speaks or dialect not in LANGUAGES:
+    if dialect in speaks or dialect not in DIALECTS:
         return None
     return next((name for name in _PREFERENCES[dialect] if name in speaks), None)
+
+
+class EndpointDialects(msgspec.Struct, frozen=True):
+    """What an endpoint of a group is asked in, and what a call for it may lose.
+
+    `speaks`: the endpoint's dialects. `supposed`: those of them that are not certain; one that it
+    turns out not to speak is added to `unspoken`. `drops`: what cannot be said is left out, not
+    refused. `native`: the dialects that some endpoint of its group certainly speaks: that endpoint
+    may later get what the client sends back.
+    """
+
+    endpoint: Endpoint
+    speaks: frozenset[str]
+    drops: bool
+    max_output_tokens: int | None
+    native: frozenset[str]
+    supposed: frozenset[str]
+    unspoken: set[str]
+
+    def __str__(self) -> str:
+        pairs = [(name, self.target_of(name)) for name in DIALECTS]
+        return "; ".join(f"translates {name} to {to}" for name, to in pairs if to is not None)
+
+    def target_of(self, dialect: str) -> str | None:
+        """Return the dialect that a call is translated into; None if it goes as it is."""
+        return target_of(dialect, self.speaks - self.unspoken)

@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from llmproxy.rules.authority import authority
 
@@ -25,6 +24,10 @@ def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> SplitResult
     url = environ.get("https_proxy") or environ.get("HTTPS_PROXY")
     if scheme != "https" or not url:
         return None
+    from urllib.request import (  # type: ignore[attr-defined]  # noqa: PLC0415 - slow
+        proxy_bypass_environment,
+    )
+
     exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     if proxy_bypass_environment(host, {"no": exempt}):
         return None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from time import monotonic
 
-from llmproxy.batteries.websockets.offer import Handshake, offer_of
-from llmproxy.batteries.websockets.opening import Opening, speaks_none
 from llmproxy.calls import Request
 from llmproxy.errors import ClientError, GatewayError
 from llmproxy.protocols import Client
@@ -36,6 +34,10 @@ class WebSockets:
         route = route_of(request.path, "GET")
         if route is None or route.path not in (REALTIME, RESPONSES):
             raise _over_http("There are no WebSockets at this path")
+        # The first session imports the library, unless the start has done so (preloading.py).
+        from llmproxy.batteries.websockets.offer import Handshake, offer_of  # noqa: PLC0415
+        from llmproxy.batteries.websockets.opening import Opening, speaks_none  # noqa: PLC0415
+
         offer = offer_of(request)
         handshake = Handshake(request, runtime.config.general_settings.max_body_bytes)
         sent = offer.request
