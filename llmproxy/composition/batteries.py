@@ -375,6 +375,6 @@ def _opening_of_admin(
         budgets=beside.budgets,
         oidc=beside.oidc,
         habits=_litellm_routes(),
-        tls=None if front is None else front.tls_status,
+        front=None if front is None else front.status,
     )
     return partial(open_admin, slot=slot, sources=sources)

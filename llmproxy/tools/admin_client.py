@@ -22,7 +22,7 @@ from urllib.request import (
 
 from llmproxy.batteries.addresses import UNIX, reachable
 from llmproxy.rules.authority import authority
-from llmproxy.tools.connecting import handlers
+from llmproxy.tools.connecting import CannotTrustError, disagreement, handlers
 
 if TYPE_CHECKING:
     from llmproxy.config import Config
@@ -119,6 +119,8 @@ def open_response(
             message = _refusal(address.url, _shown(address, path), error)
         brief = f"It answered {error.code}."
         raise AdminApiError(message, brief=brief, reached=error.code not in _TRANSIENT) from error
+    except CannotTrustError as error:
+        raise AdminApiError(str(error)) from error
     except (URLError, OSError, ValueError, HTTPException) as error:
         raise _unreachable(_shown(address, path), error) from error
     return answer
@@ -172,7 +174,9 @@ def _key(config: Config | None, environ: Mapping[str, str]) -> str | None:
 
 
 def _unreachable(url: str, error: Exception) -> AdminApiError:
-    why = getattr(error, "reason", error)
+    why = error.reason if isinstance(error, URLError) else error
+    if disagrees := disagreement(why, os.environ):
+        return AdminApiError(f"No connection to {url}: {disagrees}")
     return AdminApiError(
         f"No LLMProxy answers at {url}: {why}. Is it running? Give its address with --url, "
         "or its config.",
@@ -183,7 +187,8 @@ def _unreachable(url: str, error: Exception) -> AdminApiError:
 def _refusal(base: str, url: str, error: HTTPError) -> str:
     """Return what the proxy says; the whole URL if it is not an answer of a proxy."""
     try:
-        detail = str(json.load(error)["detail"])
+        answer = json.load(error)
+        detail = str(answer["error"]["message"] if "error" in answer else answer["detail"])
     except (OSError, ValueError, KeyError, TypeError, HTTPException):
         return f"{url} answered {error.code}: {error.reason}"
     remedy = f" This command takes it from {KEY_VARIABLE}, or else from the config."

@@ -47,15 +47,17 @@ class Authority:
         context.load_cert_chain(file)
         return context
 
-    def pair(self, name, *alternatives, days=(-2, 60), password=None):
+    def pair(self, name, *alternatives, days=(-2, 60), password=None, extensions=()):
         """Write certificate and key as `NAME.crt` and `NAME.key`; return their paths.
 
         `name`: the common name. `alternatives`: hosts, addresses and URIs. `days`: from when until
-        when it is valid.
+        when it is valid. `extensions`: more of them.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._sign(subject, key.public_key(), alternatives, days=days)
+        certificate = self._sign(
+            subject, key.public_key(), alternatives, days=days, extensions=extensions
+        )
         files = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         encryption = (
             serialization.BestAvailableEncryption(password)
@@ -86,7 +88,7 @@ class Authority:
             context.load_cert_chain(*pair)
         return context
 
-    def _sign(self, subject, public_key, names, *, expired=False, days=None):
+    def _sign(self, subject, public_key, names, *, expired=False, days=None, extensions=()):
         now = datetime.datetime.now(datetime.UTC)
         begins, ends = days or (-2, -1 if expired else 1)
         ends = now + datetime.timedelta(days=ends)
@@ -103,6 +105,8 @@ class Authority:
         if names:
             alternatives = [_alternative(name) for name in names]
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), False)
+        for extension in extensions:
+            builder = builder.add_extension(extension, False)
         return builder.sign(self._key, hashes.SHA256())
 
 

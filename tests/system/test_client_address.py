@@ -108,7 +108,7 @@ async def test_a_load_balancer_that_sends_no_header_is_told_of_and_others_are_se
             waiting.close()
             (call,) = await proxy.logged(1)
     assert call["client"] == "127.0.0.1"
-    assert "A connection from 127.0.0.1 has no PROXY header (it begins with" in proxy.stderr
+    assert "The PROXY header of a connection from 127.0.0.1 failed: it begins with" in proxy.stderr
     assert "Traceback" not in proxy.stderr
 
 

@@ -150,6 +150,7 @@ interface ProxyView {
   cache: CacheView | null;
   database: DatabaseView | null;
   tls: TlsView | null;
+  failed_connections: Record<string, number>;
   lost: LostView;
 }
 

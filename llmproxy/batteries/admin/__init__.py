@@ -45,7 +45,7 @@ async def open_admin(
     store, reloader = sources.store, sources.reloader
     if store is not None:
         recorders.recorder.losses["store"] = lambda: store.lost
-    sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot, store, sources.tls))
+    sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot, store, sources.front))
     trail = AuditTrail(store)
     if reloader is not None:
         trail.note_reloads(reloader)

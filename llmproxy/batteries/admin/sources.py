@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     from llmproxy.batteries.admin.audit import AuditTrail
     from llmproxy.batteries.budgets import Budgets
+    from llmproxy.batteries.front import FrontStatus
     from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.oidc import Oidc
     from llmproxy.batteries.reload import Reloader
     from llmproxy.batteries.store import Store
-    from llmproxy.batteries.tls import TlsStatus
     from llmproxy.runtime import LiveConfig
 
 
@@ -26,8 +26,8 @@ class Sources:
 
     `audit` takes note of who does what. `reloader` reads the config again, `keys` are those made at
     run time, `store` has the calls and what was spent, `budgets` bound it, and `oidc` knows the
-    issuer where operators sign in. `habits` makes the routes of another gateway's paths. `tls`
-    returns what is served by it.
+    issuer where operators sign in. `habits` makes the routes of another gateway's paths. `front`
+    returns how connections are accepted.
     """
 
     audit: AuditTrail | None = None
@@ -37,4 +37,4 @@ class Sources:
     budgets: Budgets | None = None
     oidc: Oidc | None = None
     habits: Callable[[LiveConfig, Sources], APIRouter] | None = None
-    tls: Callable[[], TlsStatus | None] | None = None
+    front: Callable[[], FrontStatus] | None = None

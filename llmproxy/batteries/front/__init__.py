@@ -4,6 +4,6 @@ Other packages use it through `Front`. Without it, connections are plain, and ea
 whoever has opened it.
 """
 
-from llmproxy.batteries.front.listening import Front
+from llmproxy.batteries.front.listening import Front, FrontStatus
 
-__all__ = ["Front"]
+__all__ = ["Front", "FrontStatus"]

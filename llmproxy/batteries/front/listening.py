@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from typing import Any, cast
+from typing import NamedTuple, cast
 
 from llmproxy.batteries.front.accepting import AcceptingServer
+from llmproxy.batteries.front.beginning import Beginning
 from llmproxy.batteries.front.connection import FrontConnection
+from llmproxy.batteries.front.failures import Failures
 from llmproxy.batteries.front.forwarded import ForwardedClients
 from llmproxy.batteries.front.networks import Networks
 from llmproxy.batteries.settings import full
@@ -20,8 +22,13 @@ from llmproxy.runtime import LiveConfig
 from llmproxy.server import BACKLOG, Listen, MakeConnection
 from llmproxy.server.connection import ServerConnection
 
-# How long a client may take to say that it closes, too: those that pool connections never do.
-TLS_SHUTDOWN_S = 2.0
+
+class FrontStatus(NamedTuple):
+    """How connections are accepted. `certificate`: what is served; None without TLS. `failed`:
+    connections that ended before their first request, by the reason."""
+
+    certificate: TlsStatus | None
+    failed: Mapping[str, int]
 
 
 class Front:
@@ -32,7 +39,7 @@ class Front:
         self._tls: Tls | None = None
         self._balancers = Networks(())
         self._forwarded: ForwardedClients | None = None
-        self._header_s = 60.0
+        self._failures = Failures()
 
     def check(self, config: Config, *, file: str) -> None:
         """Raise ConfigError, naming the file, for certificates that cannot be served."""
@@ -49,20 +56,20 @@ class Front:
         if problems:
             raise ConfigError(problems)
 
-    def tls_status(self) -> TlsStatus | None:
-        """The certificate that is served; None without TLS."""
-        return None if self._tls is None else self._tls.status
+    def status(self) -> FrontStatus:
+        """Return how connections are accepted."""
+        certificate = None if self._tls is None else self._tls.status
+        return FrontStatus(certificate, self._failures.counts)
 
     @asynccontextmanager
     async def open(self, live: LiveConfig) -> AsyncIterator[Listen]:
         """Yield what accepts connections."""
         settings = full(live.runtime.config.general_settings)
         if settings.tls is not None:
-            self._tls = Tls(settings.tls)
+            self._tls = Tls(settings.tls, handshake_s=settings.timeouts.header_s)
             if self._on_hangup is not None:
                 self._on_hangup.append(self._tls.load_again)
         self._balancers = Networks(settings.proxy_protocol)
-        self._header_s = settings.timeouts.header_s
         self._adopt(live)
         live.on_change.append(lambda: self._adopt(live))
         watched = settings.reload_on_change
@@ -78,33 +85,23 @@ class Front:
         )
 
     async def _listen(self, make: MakeConnection, listening: socket.socket) -> asyncio.Server:
-        options: dict[str, Any] = {}
-        if self._tls is not None:
-            options = {
-                "ssl": self._tls.context,
-                "ssl_handshake_timeout": self._header_s,
-                "ssl_shutdown_timeout": TLS_SHUTDOWN_S,
-            }
-        if self._balancers.listed:
-            accepting = AcceptingServer(
-                listening, self._balancers, lambda: self._front_connection(make), options
-            )
-            return cast("asyncio.Server", accepting)
         is_unix = listening.family == socket.AF_UNIX
+        if self._tls is not None or self._balancers.listed:
+            beginning = Beginning(
+                lambda: self._connection(make, is_unix=is_unix),
+                self._balancers,
+                self._failures,
+                self._tls,
+            )
+            return cast("asyncio.Server", AcceptingServer(listening, beginning.run))
         return await asyncio.get_running_loop().create_server(
-            lambda: self._connection(make, is_unix=is_unix),
-            sock=listening,
-            backlog=BACKLOG,
-            **options,
+            lambda: self._connection(make, is_unix=is_unix), sock=listening, backlog=BACKLOG
         )
 
     def _connection(self, make: MakeConnection, *, is_unix: bool) -> ServerConnection:
         """Return the protocol of a connection: the core's own where nothing is to be found out."""
-        if is_unix or self._forwarded is not None or self._names_clients:
-            return self._front_connection(make)
-        return make(ServerConnection)
-
-    def _front_connection(self, make: MakeConnection) -> FrontConnection:
+        if not (is_unix or self._forwarded or self._names_clients or self._balancers.listed):
+            return make(ServerConnection)
         connection = cast("FrontConnection", make(FrontConnection))
         connection.names_of = names_of if self._names_clients else None
         connection.forwarded = self._forwarded

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from llmproxy.batteries.settings import TlsSettings
 from llmproxy.batteries.tls.certificate import Certificate, first_pem, read_certificate
+from llmproxy.batteries.tls.handshake import HandshakeObject
 
 # TLS 1.2: forward secrecy and authenticated encryption only. TLS 1.3 has nothing else.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -37,6 +38,7 @@ def context_of(tls: TlsSettings) -> tuple[ssl.SSLContext, Certificate]:
     certificate = _certificate(tls.cert)
     _check_key(tls.key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = HandshakeObject
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION

@@ -12,7 +12,6 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import time
-from typing import Any
 
 import msgspec
 
@@ -20,22 +19,13 @@ from llmproxy.batteries.background import background
 from llmproxy.batteries.file_stamps import stamp_of
 from llmproxy.batteries.settings import TlsSettings
 from llmproxy.batteries.tls.certificate import Certificate
+from llmproxy.batteries.tls.handshake import RenewedContext
 from llmproxy.batteries.tls.loading import FilesRefused, context_of, warnings_of
 
 logger = logging.getLogger("llmproxy")
 
 LOOK_S = 1.0
 QUIET_S = 0.5  # a pair is two files, which are written one after the other
-
-
-class RenewedContext(ssl.SSLContext):
-    """A context that gives each new connection the current one."""
-
-    current: ssl.SSLContext
-
-    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
-        """Begin a connection."""
-        return self.current.wrap_bio(*args, **options)
 
 
 class TlsStatus(msgspec.Struct, frozen=True):
@@ -51,10 +41,14 @@ class TlsStatus(msgspec.Struct, frozen=True):
 
 
 class Tls:
-    """The certificate of one process. Raises FilesRefused if there is none at the start."""
+    """The certificate of one process. Raises FilesRefused if there is none at the start.
 
-    def __init__(self, settings: TlsSettings) -> None:
+    `handshake_s`: what a handshake may take.
+    """
+
+    def __init__(self, settings: TlsSettings, *, handshake_s: float) -> None:
         self.settings = settings
+        self.handshake_s = handshake_s
         self.context = RenewedContext(ssl.PROTOCOL_TLS_SERVER)
         self._seen = self._stamps()
         self.context.current, certificate = context_of(settings)

@@ -19,7 +19,7 @@ class TlsView(BaseModel):
 
 def tls_view(collector: StatsCollector) -> TlsView | None:
     """Return None without TLS."""
-    status = None if collector.tls is None else collector.tls()
+    status = None if collector.front is None else collector.front().certificate
     if status is None:
         return None
     return TlsView(

@@ -23,9 +23,9 @@ from llmproxy.events import CallFinished
 
 if TYPE_CHECKING:
     from llmproxy.batteries.cache import TwoLevelCache
+    from llmproxy.batteries.front import FrontStatus
     from llmproxy.batteries.store import Store
     from llmproxy.batteries.telemetry.recorder import MetricsRecorder
-    from llmproxy.batteries.tls import TlsStatus
     from llmproxy.runtime import LiveConfig, Runtime
 
 # The statistics that each worker publishes in its own slot of the shared memory.
@@ -38,11 +38,15 @@ logger = logging.getLogger("llmproxy")
 
 
 class Counters(msgspec.Struct):
-    """Everything that only grows. `store` is None without a store behind the cache's memory."""
+    """Everything that only grows. `store` is None without a store behind the cache's memory.
+
+    `failed_connections`: those that ended before their first request, by the reason.
+    """
 
     calls: CallCounters = msgspec.field(default_factory=CallCounters)
     cache: CacheCounters = msgspec.field(default_factory=CacheCounters)
     store: StoreCounters | None = None
+    failed_connections: dict[str, int] = {}
 
 
 class CacheGauges(msgspec.Struct):
@@ -108,8 +112,8 @@ _decode_counters = msgspec.msgpack.Decoder(Counters).decode
 class StatsCollector:
     """One per process. Owns what earlier workers in the same slot had counted.
 
-    `slot` is None if there is only one process, `store` if none is installed. `tls`
-    returns what is served by it.
+    `slot` is None if there is only one process, `store` if none is installed. `front`
+    returns how connections are accepted.
     """
 
     def __init__(
@@ -118,10 +122,10 @@ class StatsCollector:
         recorder: MetricsRecorder,
         slot: WorkerSlot | None = None,
         store: Store | None = None,
-        tls: Callable[[], TlsStatus | None] | None = None,
+        front: Callable[[], FrontStatus] | None = None,
     ) -> None:
         self.store = store
-        self.tls = tls
+        self.front = front
         self._live = live
         self._recorder = recorder
         self._slot = slot
@@ -194,7 +198,8 @@ class StatsCollector:
         runtime = self._live.runtime
         cache = cache_of(runtime)
         # A copy, because counting goes on in the originals.
-        counting = Counters(self._recorder.counters(), cache.counters, cache.store_counters)
+        failed = {} if self.front is None else dict(self.front().failed)
+        counting = Counters(self._recorder.counters(), cache.counters, cache.store_counters, failed)
         counters = _decode_counters(_encode(counting))
         worker = str(0 if self._slot is None else self._slot.number)
         gauges = Gauges(

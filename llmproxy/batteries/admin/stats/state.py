@@ -132,6 +132,7 @@ class ProxyView(BaseModel):
     cache: CacheView | None
     database: DatabaseView | None
     tls: TlsView | None
+    failed_connections: dict[str, int]
     lost: LostView
 
 
@@ -187,6 +188,7 @@ def _proxy_view(live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -
         cache=_cache_view(live, stats.gauges.cache),
         database=database_view(sampler.collector),
         tls=tls_view(sampler.collector),
+        failed_connections=stats.counters.failed_connections,
         lost=lost_view(stats.counters.calls.lost),
     )
 

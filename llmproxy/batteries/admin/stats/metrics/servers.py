@@ -1,5 +1,5 @@
 """Metrics of the servers that instances share (the database that keeps calls, shared state), and of
-the proxy's own certificate."""
+the proxy's own certificate and connections."""
 
 from llmproxy.batteries.admin.stats.metrics.subjects import PROXY
 
@@ -47,5 +47,12 @@ SERVERS = (
         "llmproxy_tls_certificate_refused",
         "1: newer files of certificate and key cannot be used, and the ones before are served.",
         lambda proxy: None if proxy.tls is None else proxy.tls.error is not None,
+    ),
+    PROXY.counter(
+        "llmproxy_connections_failed_total",
+        "Connections that ended before their first request, as a TLS handshake or a PROXY header "
+        "failed, by the reason.",
+        lambda proxy: proxy.failed_connections,
+        "reason",
     ),
 )
