@@ -160,8 +160,10 @@ def _stream(
 
 def is_buffered(done: Exchange, events: int) -> bool:
     """Return whether a stream of so many events came in one piece, after a wait."""
+    if events < BUFFERED_EVENTS or not done.chunks:
+        return False
     first, last = done.chunks[0][0], done.chunks[-1][0]
-    return events >= BUFFERED_EVENTS and last - first < BURST_S and first > BUFFERED_WAIT_S
+    return last - first < BURST_S and first > BUFFERED_WAIT_S
 
 
 def _clock(done: Exchange, subject: str, wall_now: float) -> Iterator[DoctorFinding]:

@@ -202,6 +202,9 @@ def _running(
     """Return the proxy that runs; None if there is none, and a finding if one was named, or if
     there is no key to call it with."""
     address = (url or url_of(config) or DEFAULT_URL).rstrip("/")
+    if "@" in address:
+        shown = f"{address.partition('//')[0]}//{address.rpartition('@')[2]}"
+        return found("no_proxy_answers", shown, why="the address has a user or password in it")
     if not address.startswith("http"):  # the client of endpoints knows no UNIX sockets
         why = "an address that begins with http:// or https:// is needed"
         return None if url is None else found("no_proxy_answers", address, why=why)

@@ -252,6 +252,7 @@ LIVE_KINDS = (
         "proxy_fails",
         FAULT,
         "{what}: answered directly, but not through the proxy: {why}",
-        "Does the key given (LLMPROXY_API_KEY) belong to a caller who may use the group?",
+        "Does the key given (LLMPROXY_API_KEY) belong to a caller who may use the group? If it is "
+        "no matter of the key, look at the proxy's log, and at what stands in front of it.",
     ),
 )

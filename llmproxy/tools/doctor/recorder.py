@@ -59,6 +59,8 @@ class WireRecorder:
     def heard(self, call_id: bytes) -> tuple[WireMessage, WireMessage] | None:
         """Return the last request with an id, and what was answered; None: neither was heard."""
         for recording in reversed(self._recordings):
+            if call_id not in recording.sent:
+                continue
             requests = messages_in(recording.sent, httptools.HttpRequestParser)
             answers = messages_in(recording.received, httptools.HttpResponseParser)
             for request, answer in reversed(list(zip(requests, answers, strict=False))):

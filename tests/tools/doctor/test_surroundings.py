@@ -13,7 +13,7 @@ from tests.support.process import command, running
 from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey
 from tests.tools.doctor.live import CALLER_KEY, config_of, entry
-from tests.tools.doctor.plants import vendor
+from tests.tools.doctor.plants import reply, vendor, whole
 
 
 async def found_by(folder, config, *options, environ=None):
@@ -256,3 +256,41 @@ async def test_a_redis_that_refuses_and_one_that_takes_no_counts_are_found(tmp_p
     assert "cannot be used: invalid username-password" in refusing["redis_unreachable"]["cause"]
     assert "of-another-server" not in said.stdout + said.stderr
     assert "Name the primary" in reading["redis_read_only"]["remedy"]
+
+
+@bounded()
+async def test_a_password_in_the_address_of_a_proxy_is_not_shown(tmp_path):
+    async with vendor() as port:
+        options = ("--live", "--url", "http://user:of-the-front@127.0.0.1:1")
+        found, said = await found_by(tmp_path, config_of(entry("a", port)), *options)
+
+    assert found["no_proxy_answers"]["subject"] == "http://127.0.0.1:1"
+    assert "of-the-front" not in said.stdout + said.stderr
+
+
+@bounded()
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (b"HTTP/1.1 204 x\r\n\r\n", "proxy_changes_status"),
+        (reply(302, {"location": "/login"}, b""), "proxy_fails"),
+        (whole(body=b"[" * 9999), "proxy_changes_answer"),
+        (whole(body=b"", kind="text/event-stream"), "proxy_changes_answer"),
+        (b"SSH-2.0\r\n", "proxy_fails"),
+    ],
+)
+async def test_a_front_that_answers_oddly_is_found(tmp_path, answer, code):
+    async def serve(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        is_health = head.startswith(b"GET /livez")
+        writer.write(reply(200, {"connection": "close"}, b"{}") if is_health else answer)
+        await writer.drain()
+        writer.close()
+
+    front = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with front, vendor() as port:
+        url = f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}"
+        found, said = await found_by(tmp_path, config_of(entry("a", port)), "--live", "--url", url)
+
+    assert code in found
+    assert said.status == 2
