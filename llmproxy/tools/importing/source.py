@@ -29,6 +29,7 @@ class SourceFile:
         self.opened: set[Place] = {()}
         self._count = 0
         self.value = self._parsed(text)
+        self._unwrap()
 
     @property
     def root(self) -> SourcePart:
@@ -68,6 +69,23 @@ class SourceFile:
             line = 1 if mark is None else mark.line + 1
             problem = getattr(error, "problem", None) or "it cannot be parsed"
             raise self._wrong(line, f"not valid YAML or JSON: {problem}.") from error
+
+    def _unwrap(self) -> None:
+        """Take the config out of what deploys it: values of LiteLLM's chart, or a ConfigMap."""
+        if not isinstance(self.value, dict):
+            return
+        if isinstance(self.value.get("proxy_config"), dict):
+            self.value, wrapper = self.value["proxy_config"], "proxy_config"
+            inside = {p[1:]: line for p, line in self.lines.items() if p[:1] == (wrapper,)}
+            self.lines = inside
+        elif self.value.get("kind") == "ConfigMap" and isinstance(self.value.get("data"), dict):
+            for name, text in self.value["data"].items():
+                if isinstance(text, str) and name.endswith((".yaml", ".yml", ".json")):
+                    before = self.lines["data", name]  # the text begins in the next line
+                    self.lines = {(): 1}
+                    self.value = self._parsed(text)
+                    self.lines = {place: line + before for place, line in self.lines.items()}
+                    return
 
     def _built(self, node: yaml.Node, place: Place) -> Any:
         self.lines.setdefault(place, node.start_mark.line + 1)

@@ -155,3 +155,28 @@ def test_fallbacks_in_another_form_are_reported(tmp_path, odd):
     result = imported(tmp_path, config(router=f"fallbacks: {odd}"))
 
     assert "router_settings.fallbacks" in result.left_out
+
+
+WRAPPED = """\
+model_list:
+  - {model_name: a, litellm_params: {model: gpt-4o, api_key: os.environ/K, tags: [x]}}
+"""
+
+
+def test_the_values_of_litellms_chart_are_read_with_their_lines(tmp_path):
+    inner = WRAPPED.replace("\n", "\n  ").rstrip(" ")
+
+    result = imported(tmp_path, f"replicaCount: 1\nproxy_config:\n  {inner}db: {{}}\n")
+
+    assert [group["model_group"] for group in result.config["model_groups"]] == ["a"]
+    assert result.finding("model_list[0].litellm_params.tags").line == 4
+
+
+def test_a_config_inside_a_configmap_is_read_with_its_lines(tmp_path):
+    inner = WRAPPED.replace("\n", "\n    ").rstrip(" ")
+    text = f"kind: ConfigMap\ndata:\n  note: x\n  config.yaml: |\n    {inner}"
+
+    result = imported(tmp_path, text)
+
+    assert [group["model_group"] for group in result.config["model_groups"]] == ["a"]
+    assert result.finding("model_list[0].litellm_params.tags").line == 6
