@@ -61,7 +61,7 @@ async def test_keys_prompts_and_answers_are_never_logged(tmp_path):
             written = proxy.stdout + proxy.stderr
 
     assert [line["status"] for line in lines] == [200, 200, 401, 400, 499]
-    reported = written.count("is misconfigured"), written.count("looks misconfigured")
+    reported = written.count("(misconfigured)"), written.count("looks misconfigured")
     assert reported == (1, 1), "the refused keys are reported; the only endpoint is not set aside"
     for secret in SECRETS:
         assert secret not in written

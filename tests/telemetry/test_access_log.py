@@ -10,6 +10,7 @@ import time
 import pytest
 
 from llmproxy.batteries.telemetry.access_log import AccessLog, write_lines_to, write_to
+from llmproxy.events import EndpointChange, EndpointStateChanged
 from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 from tests.support.finished import finished_call
 from tests.support.run import bounded
@@ -254,3 +255,26 @@ def test_lines_of_any_length_arrive_unchanged_and_in_order(tmp_path, length):
         write_lines_to(file.fileno())(block)
         write_lines_to(file.fileno())(b"")
     assert (tmp_path / "log").read_bytes() == block
+
+
+@pytest.mark.parametrize(
+    ("state", "for_s", "level", "said"),
+    [
+        ("open", 60.0, "WARNING", "g e gets no calls for 60 s (breaker open): why"),
+        ("half-open", None, "WARNING", "gets one call, to see"),
+        ("closed", None, "WARNING", "g e gets calls again"),
+        ("cooling", 12.4, "WARNING", "gets no calls for 12 s (cooling down)"),
+        ("misconfigured", 300.0, "ERROR", "gets no calls for 300 s (misconfigured)"),
+        ("suspect", None, "ERROR", "looks misconfigured, and still gets calls"),
+        ("drained", None, "WARNING", "gets no new calls (drained)"),
+        ("enabled", None, "WARNING", "gets calls again"),
+        ("cleared", None, "WARNING", "gets calls again"),
+    ],
+)
+def test_the_log_says_whether_an_endpoint_gets_calls(state, for_s, level, said, caplog):
+    log = AccessLog(lambda _: None, human=False)
+    log.endpoint_state_changed(EndpointStateChanged("g", "e", EndpointChange(state), "why", for_s))
+    (record,) = caplog.records
+    assert record.levelname == level
+    assert said in record.getMessage()
+    log.close()

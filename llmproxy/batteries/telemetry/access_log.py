@@ -39,6 +39,19 @@ MAX_REQUEST_CHARS = 1_000
 # Control characters from U+0080 on, in UTF-8: a path may hold them, and a terminal would obey them.
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
 
+# What happens to calls, and the state as the dashboard and `top` name it.
+IN_WORDS = {
+    EndpointChange.OPEN: "gets no calls{wait} (breaker open)",
+    EndpointChange.HALF_OPEN: "gets one call, to see whether it answers (breaker half-open)",
+    EndpointChange.CLOSED: "gets calls again (breaker closed)",
+    EndpointChange.COOLING: "gets no calls{wait} (cooling down)",
+    EndpointChange.MISCONFIGURED: "gets no calls{wait} (misconfigured)",
+    EndpointChange.SUSPECT: "looks misconfigured, and still gets calls",
+    EndpointChange.DRAINED: "gets no new calls (drained)",
+    EndpointChange.ENABLED: "gets calls again (enabled)",
+    EndpointChange.CLEARED: "gets calls again (cooldown ended)",
+}
+
 logger = logging.getLogger("llmproxy")
 
 
@@ -101,13 +114,15 @@ class AccessLog(Listener):
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """Log a change of an endpoint's state, as an error if a person must act."""
-        if event.state is EndpointChange.SUSPECT:
-            logger.error("%s %s looks misconfigured: %s", event.group, event.endpoint, event.why)
-            return
-        level = logging.ERROR if event.state is EndpointChange.MISCONFIGURED else logging.WARNING
+        needs_a_person = event.state in (EndpointChange.MISCONFIGURED, EndpointChange.SUSPECT)
         wait = f" for {event.for_s:.0f} s" if event.for_s else ""
         logger.log(
-            level, "%s %s is %s%s: %s", event.group, event.endpoint, event.state, wait, event.why
+            logging.ERROR if needs_a_person else logging.WARNING,
+            "%s %s %s: %s",
+            event.group,
+            event.endpoint,
+            IN_WORDS[event.state].format(wait=wait),
+            event.why,
         )
 
     def close(self) -> None:
