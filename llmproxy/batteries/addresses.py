@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 UNIX = "unix:"  # begins the address of a UNIX socket, before its path
+MAX_UNIX_PATH = 107  # sun_path in unix(7), without the NUL
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - listening on them is listening on every address
 
 

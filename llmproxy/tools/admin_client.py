@@ -13,6 +13,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from urllib.request import (
     HTTPRedirectHandler,
     ProxyHandler,
@@ -67,9 +68,10 @@ def find_address(
         config = _config(file, environ)
     certificate = None if url is not None or config is None else _certificate(config)
     found = ProxyAddress((url or url_of(config)).rstrip("/"), _key(config, environ), certificate)
-    if not found.url.startswith(("http://", "https://", f"{UNIX}/")):
+    if not _is_url(found.url):
         raise AdminApiError(
-            f"Expected --url http://host:port, found {url!r}; a UNIX socket is unix:/path.",
+            f"Expected --url http://host:port, found {url!r}; an IPv6 address has "
+            "brackets, http://[::1]:4000; a UNIX socket is unix:/path.",
             reached=True,
         )
     if found.key is not None and not (found.key.isascii() and found.key.isprintable()):
@@ -80,6 +82,16 @@ def find_address(
             reached=True,
         )
     return found
+
+
+def _is_url(text: str) -> bool:
+    if text.startswith(f"{UNIX}/"):
+        return True
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match, or a port that is none
+        return False
 
 
 def ask(

@@ -146,9 +146,25 @@ def add_url(parser: argparse.ArgumentParser) -> None:
 def add_address(parser: argparse.ArgumentParser, *, default: str) -> None:
     """Add --host and --port. `default`: whose values are used without them."""
     parser.add_argument(
-        "--host", help=f"the address to listen on (default: {default}127.0.0.1), or unix:PATH"
+        "--host",
+        type=host,
+        help=f"the address to listen on (default: {default}127.0.0.1), or unix:PATH",
     )
     parser.add_argument("--port", type=port, help=f"the port to listen on (default: {default}4000)")
+
+
+def host(text: str) -> str:
+    """Parse an address to listen on: IPv6 also in brackets, of a UNIX socket `unix:/PATH`."""
+    from llmproxy.batteries.addresses import MAX_UNIX_PATH, UNIX  # noqa: PLC0415 - it takes time
+
+    if not text.startswith(UNIX):
+        return text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    path = text.removeprefix(UNIX)
+    if path.startswith("/") and path.isprintable() and len(path.encode()) <= MAX_UNIX_PATH:
+        return text
+    raise argparse.ArgumentTypeError(
+        f"expected unix:/path, of at most {MAX_UNIX_PATH} bytes after unix:, found {text!r}"
+    )
 
 
 def port(text: str) -> int:

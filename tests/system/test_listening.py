@@ -122,6 +122,32 @@ async def test_a_path_that_no_socket_can_have_is_told_with_its_line(tmp_path, pa
     assert "unix:/run/llmproxy/llmproxy.sock" in said.stderr
 
 
+@pytest.mark.parametrize(
+    "host", ["unix:@abstract", "unix:here.sock", "unix:/a\x01.sock", "unix:/" + "x" * 107]
+)
+@bounded()
+async def test_the_command_line_takes_the_sockets_that_a_config_takes(tmp_path, host):
+    said = await command("demo", "--host", host, cwd=tmp_path)
+    assert said.status == 2
+    assert "expected unix:/path, of at most 107 bytes after unix:, found 'unix:" in said.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@bounded()
+async def test_an_ipv6_address_has_brackets_where_it_needs_them(tmp_path):
+    text = "model_groups: [{model_group: a, models: [{name: m, params: {api_key: k}}]}]\n"
+    (tmp_path / "c.yaml").write_text(f"{text}general_settings:\n  bind_address: '[::1]'\n")
+    in_config = await command("check", "c.yaml", cwd=tmp_path)
+    config = config_for("http://127.0.0.1:1/v1")
+    async with running(tmp_path / "p", *SERVE, "--host", "[::1]", config=config) as proxy:
+        assert proxy.base.startswith("http://[::1]:")
+    assert "Write it without brackets: ::1." in in_config.stderr
+    for url in ("http://::1:4000", "http://[::1", "http://:4000", "http://localhost:99999"):
+        said = await command("top", "--once", "--url", url)
+        assert said.status != 0
+        assert f"found '{url}'; an IPv6 address has brackets" in said.stderr
+
+
 @pytest.mark.parametrize("mode", ["660", '"rw"', '"0999"'])
 @bounded()
 async def test_a_mode_that_is_none_is_told(tmp_path, mode):

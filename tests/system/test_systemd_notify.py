@@ -68,6 +68,22 @@ async def test_a_manager_that_is_gone_does_not_matter(tmp_path):
         assert await proxy.ended() == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+@bounded()
+async def test_a_watchdog_that_does_not_wait_keeps_nobody_busy(tmp_path, workers):
+    config = config_for("http://127.0.0.1:1/v1")
+    with manager(tmp_path) as (listening, environ):
+        arguments = ("serve", "--port", "0", "--workers", workers)
+        environ |= {"WATCHDOG_USEC": "0"}
+        async with running(tmp_path / "p", *arguments, config=config, environ=environ) as proxy:
+            assert (await heard(listening))["READY"] == "1"
+            used_s = proxy.used_s()
+            await asyncio.sleep(1)
+            assert proxy.used_s() - used_s < 0.5
+            proxy.signal(signal.SIGTERM)
+            assert (await heard(listening))["STOPPING"] == "1"
+
+
 @bounded()
 async def test_the_watchdog_of_another_process_is_not_ours(tmp_path):
     config = config_for("http://127.0.0.1:1/v1")

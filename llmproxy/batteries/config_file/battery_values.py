@@ -10,12 +10,11 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
-from llmproxy.batteries.addresses import UNIX
+from llmproxy.batteries.addresses import MAX_UNIX_PATH, UNIX
 from llmproxy.batteries.config_file.raw import Conflict, Path, get
 
 Wrong = tuple[str, str] | None  # what was found, and the remedy; None: nothing is wrong
 
-MAX_UNIX_PATH = 107  # sun_path in unix(7), without the NUL
 
 _HOST = re.compile(r"[0-9A-Za-z._:-]+")
 _HOST_NAME = re.compile(r"[0-9A-Za-z._-]+")
@@ -95,9 +94,12 @@ def _host_name(value: str) -> Wrong:
 def _bind_address(value: str) -> Wrong:
     """Check the path of a UNIX socket. Other addresses are the system's to check."""
     if not value.startswith(UNIX):
-        return None
+        if not value.startswith("["):
+            return None
+        return "expected an address, found {value}.", f"Write it without brackets: {value[1:-1]}."
     path = value.removeprefix(UNIX)
-    if path.startswith("/") and not path.endswith("/") and len(path.encode()) <= MAX_UNIX_PATH:
+    is_file = path.startswith("/") and not path.endswith("/") and path.isprintable()
+    if is_file and len(path.encode()) <= MAX_UNIX_PATH:
         return None
     return (
         "expected the path of a UNIX socket, found {value}.",

@@ -91,6 +91,6 @@ class Systemd:
 def _watchdog_s(environ: Mapping[str, str]) -> float:
     """Return half of what systemd waits for; infinite if it does not wait."""
     microseconds, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID")
-    if not microseconds.isdecimal() or pid not in (None, str(os.getpid())):
+    if not microseconds.isdecimal() or not int(microseconds) or pid not in (None, str(os.getpid())):
         return inf
     return int(microseconds) / 2e6
