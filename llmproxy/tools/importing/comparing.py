@@ -65,15 +65,16 @@ class Compared:
 
     @property
     def verdict(self) -> str:
-        """Return "as before", "fails less" (the same endpoints, and fewer refusals), the known
-        reason of a difference, or "DIFFERS".
+        """Return "as before", "fails less", a known reason of a difference, or "DIFFERS".
 
-        All statuses count as one refusal.
+        "fails less": the same endpoints, fewer refusals or fallbacks; a status is a refusal.
         """
         one, other = _shares(self.original.counts), _shares(self.ours.counts)
-        refused = one.get(REFUSED, 0.0)
-        if 0 < refused < 1 and REFUSED not in other:
-            answered = {n: share / (1 - refused) for n, share in one.items() if n != REFUSED}
+        members = self.scenario.members or one.keys() - {REFUSED}
+        answered = {name: share for name, share in one.items() if name in members}
+        kept = sum(answered.values())
+        if 0 < kept < 1 and other.keys() <= set(members):
+            answered = {name: share / kept for name, share in answered.items()}
             if _alike(answered, other):
                 return "fails less"
         if _alike(one, other):

@@ -41,6 +41,7 @@ class Scenario:
 
     `about`: for the table. `states`: what deployments do; the others answer. `request`: what
     LiteLLM is told beside the model. `reason`: why ours may do something else, if it is known.
+    `members`: of the group, where one of several is down.
     """
 
     about: str
@@ -50,6 +51,7 @@ class Scenario:
     setup: Setup = Setup.PLAIN
     request: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    members: tuple[str, ...] = ()
 
     @property
     def warm_up_calls(self) -> int:

@@ -70,7 +70,7 @@ class _Asked:
             yield Scenario(model, model, calls=calls, reason=self._reason(name))
             yield from self._chosen(name, model)
         for alias in self._settings.get("model_group_alias") or {}:
-            yield Scenario(f"{alias} (alias)", str(alias))
+            yield Scenario(f"{alias} (alias)", str(alias), calls=CALLS)
         yield Scenario("unknown model", UNKNOWN_MODEL)
 
     def failures(self) -> Iterator[Scenario]:
@@ -83,7 +83,8 @@ class _Asked:
                 states = {down: DeploymentState.DOWN}
                 why = reason or self._order_reason(group)
                 calls = CALLS if len(everyone) > 2 else SOME_CALLS
-                yield Scenario(f"{model}, {down} down", model, states, calls, reason=why)
+                about, members = f"{model}, {down} down", tuple(everyone)
+                yield Scenario(about, model, states, calls, reason=why, members=members)
             words = {
                 "all down": DeploymentState.DOWN,
                 "prompt too long": DeploymentState.TOO_LONG,

@@ -70,7 +70,7 @@ def test_ours_routes_as_the_config_of_litellm_says(tmp_path):
     ours, _ = routed(tmp_path, lambda upstream, reader, scenarios: [{"d0": 1}] * len(scenarios))
 
     assert ours["chat"] == {"d0": 36, "d1": 12}
-    assert sum(ours["smart (alias)"].values()) == 5
+    assert ours["smart (alias)"] == {"d0": 36, "d1": 12}
     assert ours["chat, d0 down"] == {"d1": 20}
     assert ours["chat, prompt too long"] == ours["chat, content refused"] == {"d2": 5}
     assert ours["chat, call mistaken"] == {"status 400": 5}
@@ -109,6 +109,15 @@ def test_a_known_reason_is_named_where_both_differ():
 
     assert "otherwise: calls are not routed by tags" in table(found)
     assert "DIFFERS" not in table(found)
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [("d1", "fails less"), ("d2", "DIFFERS")])
+def test_who_stays_in_the_group_where_litellm_falls_back_fails_less(ours, verdict):
+    down = Scenario("chat, d0 down", "chat", {"d0": "down"}, members=("d0", "d1"))
+
+    found = Compared(down, Routed({"d1": 14, "d2": 6}, 46), Routed({ours: 20}, 38))
+
+    assert found.verdict == verdict
 
 
 def test_the_attempts_of_calls_that_failed_are_shown():
