@@ -107,7 +107,7 @@ lock: .venv/.dev  ## resolve the locks again (needed after a change of dependenc
 	@sh tools/venv.sh $(PYTHON)
 
 .venv/.run: requirements/run.txt pyproject.toml | .venv/bin/python
-	@echo "Installing LLMProxy into .venv ..."
+	@echo "Installing LLMProxy into .venv (up to a minute) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/run.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@

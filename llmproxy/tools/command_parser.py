@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 Commands = Any  # what add_subparsers returns
 CONFIG = "the proxy's YAML file (default: LLMPROXY_CONFIG, else llmproxy.yaml)"
+REQUIRED = "the following arguments are required: "  # argparse's words
 PLACEHOLDERS = {"COMMAND": "command", "ACTION": "action"}
 
 
@@ -63,7 +64,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and what is wrong, and leave with status 2."""
-        super().error("\n".join([message, *self._mistyped()]))
+        super().error("\n".join([message, *self._mistyped(), *self._left_out(message)]))
 
     def commands(self) -> dict[str, CommandParser]:
         """Return the parsers of commands or actions by name; empty if there are none."""
@@ -89,6 +90,14 @@ class CommandParser(argparse.ArgumentParser):
                 continue
             if meant := similar(option, known):
                 yield f"{option}: did you mean {meant}?"
+
+    def _left_out(self, message: str) -> Iterable[str]:
+        """Yield the choices of each argument that argparse's message says is required."""
+        names = message.removeprefix(REQUIRED).split(", ") if message.startswith(REQUIRED) else []
+        for action in self._actions:
+            name = action.metavar or action.dest
+            if action.choices is not None and name in names:
+                yield f"{name} is one of: {', '.join(map(str, action.choices))}."
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse a value that is no choice, with the likely one."""

@@ -1,6 +1,6 @@
 """What `llmproxy explain` does: shows where a call would go now. Nothing is sent to an endpoint.
 
-It asks the running proxy. If none is running, it shows what a freshly started one would do.
+It asks the running proxy. If none is running, it shows what one that starts now would do.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import urlencode
 
 from llmproxy.batteries.admin.api.explain import (
@@ -17,7 +16,7 @@ from llmproxy.batteries.admin.api.explain import (
     Explanation,
     explained_call,
 )
-from llmproxy.batteries.config_file import FILE_NAMES, load_config, served_file
+from llmproxy.batteries.config_file import load_config, served_file
 from llmproxy.batteries.parameters import with_edits
 from llmproxy.batteries.price_list import with_list_prices
 from llmproxy.batteries.strategies import ALL_STRATEGIES
@@ -47,6 +46,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
 def _explanation(
     options: argparse.Namespace, environ: Mapping[str, str]
 ) -> tuple[Explanation, str]:
+    file = served_file(options.config, environ)
     address = find_address(options.url, options.config, environ)
     asked_for = {"model": options.model, "tokens": options.tokens}
     if options.caller is not None:
@@ -56,10 +56,10 @@ def _explanation(
         answer = ask(address, f"/admin/explain?{query}", timeout_s=TIMEOUT_S)
         return Explanation.model_validate(answer), f"according to the proxy at {address.url}"
     except AdminApiError as error:
-        if error.reached or options.url is not None:
+        if error.reached or options.url is not None or file is None:
             raise
         asked = f"{address.url}: {error.brief}"
-    config = load_config(served_file(options.config, environ) or Path(FILE_NAMES[0]), environ)
+    config = load_config(file, environ)
     endpoints = with_translators(config, with_edits(config, endpoints_of(config)))
     endpoints = with_list_prices(config, endpoints)
     pool = pool_of(config, endpoints=endpoints, strategies=ALL_STRATEGIES)

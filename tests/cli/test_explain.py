@@ -71,6 +71,13 @@ async def test_without_a_running_proxy_the_config_explains(tmp_path):
     assert "is in no group" in unknown.stderr
 
 
+@bounded()
+async def test_without_a_config_it_says_which_proxy_it_asked(tmp_path):
+    said = await command("explain", "--model", "no-such-model", cwd=tmp_path)
+    assert (said.status, said.stdout) == (1, "")
+    assert "http://127.0.0.1:4000" in said.stderr, "where it asked; not that a file is missing"
+
+
 @pytest.mark.parametrize("key", [None, "sk-admin-secret"])
 @bounded()
 async def test_the_key_comes_from_the_config_and_a_401_is_reported(tmp_path, key):

@@ -134,6 +134,9 @@ async def test_version():
         ("keys create --buget 5", "--buget: did you mean --budget?"),
         ("--config a.yaml serve", "options come after the command"),
         ("keys list --state blokced", "Did you mean blocked?"),
+        ("keys", "ACTION is one of: create, change, list,"),
+        ("cache", "ACTION is one of: stats, purge."),
+        ("completion", "shell is one of: bash, zsh, fish."),
         ("check a.yaml --config b.yaml", "not allowed with argument"),
     ],
 )
