@@ -62,7 +62,7 @@ WRONG = [
     ("key_as_in_python", 8, "looks like the variable KEY", "os.environ/KEY"),
     ("key_with_a_line_end", 8, "api_key", "Remove"),
     ("key_and_identity", 9, "both api_key and azure_ad_token_provider", "Keep one"),
-    ("litellm", 12, "unknown key 'master_key'", "callers"),
+    ("litellm", 1, "this is a config of LiteLLM", "`llmproxy import "),
     ("litellm_drop_params", 11, "unknown key 'drop_params'", "drop_unsupported"),
     ("litellm_strategy", 11, "found 'simple-shuffle'", "Write weighted"),
     ("litellm_rpm", 6, "unknown key 'rpm'", "limits of an endpoint"),
@@ -98,6 +98,11 @@ def test_variables_that_are_not_set_hide_no_other_mistake(found):
     with pytest.raises(ConfigError) as caught:
         config_file(FOLDER / f"{name}.yaml", {}).load()
     assert [p for p in caught.value.problems if p.line == line and cause in p.found]
+
+
+def test_a_whole_config_of_litellm_is_one_problem():
+    """A remedy for each of its keys would contradict the import."""
+    assert len(problems_of("litellm")) == 1
 
 
 def test_what_is_not_known_is_not_judged(tmp_path):

@@ -74,8 +74,13 @@ def parse_config(
 
 
 def _pointing_to_import(problems: list[Problem], document: Document, file: str) -> list[Problem]:
-    """Return the problems of a config, the first with a word about LiteLLM if it is LiteLLM's."""
+    """Return the problems of a config. Of LiteLLM's whole config, that one replaces all others; of
+    ours with some keys of LiteLLM's, the first of theirs names the remedy."""
     places = document.key_places.items()
+    if ("model_list",) in document.key_places and ("model_groups",) not in document.key_places:
+        line = document.key_places[("model_list",)].line
+        remedy = f"`llmproxy import {file} --output FILE` translates it."
+        return [Problem(file, line, "top level: this is a config of LiteLLM.", remedy)]
     lines = [place.line for path, place in places if path[-1] in OF_LITELLM]
     for number, problem in enumerate(problems):
         if lines and problem.line >= min(lines):

@@ -7,7 +7,7 @@ secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
@@ -125,6 +125,7 @@ _NO_SECRETS = (
     "exact_token_counts",
     "tokens",
 )  # although their names contain such a word
+_LISTED = 30  # keys of a section that an error lists; general_settings has twice as many
 # prefix of pydantic's error type -> what was expected, what to write
 _EXPECTED = (
     ("int", "a whole number", "Write digits only."),
@@ -262,8 +263,12 @@ def _unknown_key(path: Path, document: Document, file: str) -> Problem:
     if section_name is not None:
         called = "" if meant == key else f" is called {meant} here, and"
         return place.problem(file, found, f"It{called} belongs in {section_name}.")
-    remedy = _similar(key, list(known)) or f"Remove it; known here: {', '.join(known)}."
-    return place.problem(file, found, remedy)
+    if suggestion := _similar_key(key, known):
+        return place.problem(file, found, suggestion)
+    here = ", ".join(known)
+    if len(known) > _LISTED:
+        here = "see docs/reference/configuration.md"
+    return place.problem(file, found, f"Remove it; known here: {here}.")
 
 
 def _section_at(path: Path) -> type[Section]:
@@ -315,10 +320,18 @@ def _meant(choice: str, known: list[str]) -> str:
     return _similar(choice, known) or "Write one of these."
 
 
-def _similar(word: str, known: list[str]) -> str | None:
+def _similar_key(key: str, known: Sequence[str]) -> str | None:
+    """Suggest a key: one that is spelt nearly so, else one that `key` begins with (`cert` for
+    `certificate`, `tls` for `tls_cert`), else one that is spelt a little so."""
+    begun = sorted((name for name in known if key.lower().startswith(name)), key=len)
+    beginning = f"Did you mean {begun[-1]}?" if begun else None
+    return _similar(key, known, cutoff=0.8) or beginning or _similar(key, known)
+
+
+def _similar(word: str, known: Sequence[str], *, cutoff: float = 0.6) -> str | None:
     from difflib import get_close_matches  # noqa: PLC0415 - only after a mistake
 
-    close = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    close = get_close_matches(word.lower(), known, n=1, cutoff=cutoff)
     return f"Did you mean {close[0]}?" if close else None
 
 
