@@ -25,8 +25,8 @@ ENGINES, DEPLOYMENTS = b"/engines/", b"/openai/deployments/"
 TIMEOUT, TAGS, USER = b"x-llmproxy-timeout-s", b"x-llmproxy-tags", b"x-llmproxy-user"
 END_USERS = (b"x-litellm-end-user-id", b"x-litellm-customer-id")
 
-# Members that LiteLLM's proxy takes out of a body (docs/facts/litellm.md).
-MEMBERS = frozenset(
+# Members that LiteLLM's proxy takes out of a body before it asks a vendor.
+TAKEN_OUT = frozenset(
     (
         *("tags", "litellm_metadata", "litellm_session_id", "litellm_trace_id", "litellm_call_id"),
         *("timeout", "request_timeout", "stream_timeout", "num_retries", "max_retries"),
@@ -39,8 +39,8 @@ MEMBERS = frozenset(
         *("specific_deployment", "prompt_id", "prompt_variables"),
     )
 )
-# Where `metadata` is LiteLLM's. Elsewhere (responses, messages, batches) it is the vendor's.
-WITH_METADATA = (b"/chat/completions", b"/completions", b"/embeddings")
+# Ends of paths where `metadata` is LiteLLM's. At others (messages, batches) it is the vendor's.
+WHERE_METADATA_IS_LITELLMS = (b"/chat/completions", b"/completions", b"/embeddings")
 
 
 def in_our_words(request: Request, *, keyed: bool) -> Request:
@@ -53,7 +53,7 @@ def in_our_words(request: Request, *, keyed: bool) -> Request:
         path = DEPLOYMENTS + path.removeprefix(ENGINES)
     headers = our_headers(request.headers, keyed=keyed)
     if request.method == "POST" and isinstance(body, bytes):
-        own_metadata = path.endswith(WITH_METADATA)
+        own_metadata = path.endswith(WHERE_METADATA_IS_LITELLMS)
         body, asked = without_members(body, own_metadata=own_metadata)
         if asked:
             headers = headers + list(headers_for(asked, dict(headers)))
@@ -79,7 +79,7 @@ def our_headers(headers: Headers, *, keyed: bool) -> Headers:
         ours.append((TIMEOUT, value))
     if b"x-litellm-tags" in named:
         tags = (named.get(TAGS), named[b"x-litellm-tags"])
-        ours = _with(ours, TAGS, b",".join(filter(None, tags)))
+        ours = _with_header(ours, TAGS, b",".join(filter(None, tags)))
     user = next((named[name] for name in END_USERS if name in named), b"")
     if user and USER not in named:
         ours.append((USER, user))
@@ -109,7 +109,7 @@ def without_members(body: bytes, *, own_metadata: bool) -> tuple[bytes, dict[str
     if found is None:
         return body, {}
     values = {member.name: member.value(body) for member in found.members}
-    names = MEMBERS & values.keys()
+    names = TAKEN_OUT & values.keys()
     if own_metadata and "metadata" in values and values.get("store") != b"true":
         names |= {"metadata"}
     if not names:
@@ -178,7 +178,7 @@ def _seconds(value: bytes | None) -> bytes:
     return b"%g" % seconds if 0 < seconds < inf else b""
 
 
-def _with(headers: Headers, name: bytes, value: bytes) -> Headers:
+def _with_header(headers: Headers, name: bytes, value: bytes) -> Headers:
     return [*(header for header in headers if header[0] != name), (name, value)]
 
 
