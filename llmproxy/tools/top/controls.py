@@ -1,7 +1,7 @@
 """What the user has chosen: a line, a filter, an order, a page, and what to do. Pure.
 
-`Controls.after` takes a key and the rows that are shown, and returns the next Controls, and the
-order to carry out if the key confirmed one.
+`Controls.after` takes a key, the rows and the calls that are shown, and returns the next Controls,
+and the order to carry out if the key confirmed one.
 """
 
 from __future__ import annotations
@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TypeVar
 
 import msgspec
 
-from llmproxy.tools.top.payloads import ShownEndpoint, ShownGroup
+from llmproxy.tools.top.payloads import ShownEndpoint, ShownGroup, Trace
 
 PAGE_ROWS = 10
+BACK = frozenset(("escape", "left", "backspace"))
+
+CallKey = tuple[str | None, float]  # Trace.key
+Place = TypeVar("Place")
 
 
 class Page(Enum):
@@ -22,6 +27,8 @@ class Page(Enum):
 
     LIST = "list"
     ENDPOINT = "endpoint"
+    CALLS = "calls"
+    CALL = "call"
     HELP = "help"
 
 
@@ -63,18 +70,21 @@ ACTION_KEYS = {"d": EndpointAction.DRAIN, "u": EndpointAction.ENABLE, "c": Endpo
 
 @dataclass(frozen=True)
 class Controls:
-    """`chosen`: the line that keys act on; None before the first key. `typing`: the filter is being
-    written. `asked`: what waits for a confirmation."""
+    """`chosen`: the line that keys act on; None before the first key. `call`: the chosen one on the
+    page of calls. `typing`: the filter is being written. `asked`: what waits for a confirmation."""
 
     page: Page = Page.LIST
     chosen: Row | None = None
+    call: CallKey | None = None
     only: str | None = None
     filter: str = ""
     typing: bool = False
     order: Order = Order.CONFIG
     asked: Command | None = None
 
-    def after(self, key: str, rows: Sequence[Row]) -> tuple[Controls, Command | None]:
+    def after(
+        self, key: str, rows: Sequence[Row], calls: Sequence[CallKey] = ()
+    ) -> tuple[Controls, Command | None]:
         """Return the controls after a key, and the command that it confirmed."""
         if self.asked is not None:
             confirmed = self.asked if key in ("y", "Y") else None
@@ -83,11 +93,17 @@ class Controls:
             return self._after_typing(key), None
         if self.page is Page.HELP:
             return replace(self, page=Page.LIST), None
+        if self.page is Page.CALL:
+            return (replace(self, page=Page.CALLS) if key in {*BACK, "enter"} else self), None
+        if key == "tab":
+            page = Page.LIST if self.page is Page.CALLS else Page.CALLS
+            return replace(self, page=page, call=None), None
+        if self.page is Page.CALLS:
+            return self._after_calls_key(key, calls), None
         if key in ACTION_KEYS:
             return self._asking(ACTION_KEYS[key]), None
         if self.page is Page.ENDPOINT:
-            is_back = key in ("escape", "left", "enter", "backspace")
-            return (replace(self, page=Page.LIST) if is_back else self), None
+            return (replace(self, page=Page.LIST) if key in {*BACK, "enter"} else self), None
         return self._after_list_key(key, rows), None
 
     def _asking(self, action: EndpointAction) -> Controls:
@@ -122,24 +138,42 @@ class Controls:
                 if self.chosen.endpoint is not None:
                     return replace(self, page=Page.ENDPOINT)
                 return replace(self, only=self.chosen.group)
-        return self._moved(key, rows)
+        return replace(self, chosen=_moved(key, rows, self.chosen))
 
-    def _moved(self, key: str, rows: Sequence[Row]) -> Controls:
-        if not rows:
-            return replace(self, chosen=None)
-        at = rows.index(self.chosen) if self.chosen in rows else -1
-        steps = {
-            "down": 1,
-            "j": 1,
-            "up": -1,
-            "k": -1,
-            "page down": PAGE_ROWS,
-            "page up": -PAGE_ROWS,
-        }
-        steps |= {"home": -len(rows), "end": len(rows)}
-        if key not in steps:
-            return self
-        return replace(self, chosen=rows[min(len(rows) - 1, max(0, at + steps[key]))])
+    def _after_calls_key(self, key: str, calls: Sequence[CallKey]) -> Controls:
+        if key == "/":
+            return replace(self, typing=True, call=None)
+        if key in BACK:
+            return replace(self, filter="") if self.filter else replace(self, page=Page.LIST)
+        if key in ("enter", "right") and self.call is not None:
+            return replace(self, page=Page.CALL)
+        return replace(self, call=_moved(key, calls, self.call))
+
+
+def _moved(key: str, places: Sequence[Place], chosen: Place | None) -> Place | None:
+    """Return the place that a key leads to, from the chosen one; None if there is no place."""
+    if not places:
+        return None
+    at = places.index(chosen) if chosen in places else -1
+    steps = {"down": 1, "j": 1, "up": -1, "k": -1, "page down": PAGE_ROWS, "page up": -PAGE_ROWS}
+    steps |= {"home": -len(places), "end": len(places)}
+    if key not in steps:
+        return chosen
+    return places[min(len(places) - 1, max(0, at + steps[key]))]
+
+
+def shown_calls(calls: Sequence[Trace], controls: Controls) -> list[Trace]:
+    """Return the calls of the chosen line, or of the group that is looked into, that the filter
+    leaves."""
+    row = controls.chosen or (None if controls.only is None else Row(controls.only))
+    if row is not None:
+        calls = [call for call in calls if call.asked(row.group, row.endpoint)]
+    return [call for call in calls if not controls.filter or _call_has(call, controls.filter)]
+
+
+def _call_has(call: Trace, part: str) -> bool:
+    said = (call.id, call.request, call.group, call.endpoint, call.caller, call.error, call.cache)
+    return any(_has(text, part) for text in (*said, str(call.status)) if text is not None)
 
 
 def shown_groups(groups: Sequence[ShownGroup], controls: Controls) -> tuple[ShownGroup, ...]:

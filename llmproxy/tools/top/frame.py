@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from llmproxy.tools.top.call_page import call_page
 from llmproxy.tools.top.calls import call_table
-from llmproxy.tools.top.controls import Controls, Order, Page, shown_groups
+from llmproxy.tools.top.controls import Controls, Order, Page, shown_calls, shown_groups
 from llmproxy.tools.top.endpoints import endpoint_table
 from llmproxy.tools.top.header import header
 from llmproxy.tools.top.look import QUIET, Look
-from llmproxy.tools.top.pages import endpoint_page, help_page
+from llmproxy.tools.top.pages import calls_page, endpoint_page, help_page
 from llmproxy.tools.top.payloads import readable
 from llmproxy.tools.top.table import cut
 from llmproxy.tools.top.view import View
@@ -74,6 +75,12 @@ def _page(view: View, width: int, height: int, look: Look, controls: Controls) -
     """Return the lines of a page beside the list."""
     if controls.page is Page.ENDPOINT and controls.chosen is not None:
         lines = endpoint_page(view.groups, controls.chosen, view.calls, width, look)
+    elif controls.page is Page.CALLS:
+        calls = shown_calls(view.calls, controls)
+        lines = calls_page(calls, controls.call, (width, height - 1), look)
+    elif controls.page is Page.CALL:
+        found = [call for call in view.calls if call.key == controls.call]
+        lines = call_page(found[0] if found else None, width, look)
     else:
         lines = help_page()
     lines = lines[: max(0, height - 1)]
@@ -92,7 +99,17 @@ def _footer(controls: Controls) -> Text:
     if controls.page is Page.HELP:
         return Text("q leaves.  Any other key goes back.", QUIET)
     if controls.page is Page.ENDPOINT:
-        return Text("Escape goes back.  d drain  u undo the drain  c clear the cooldown", QUIET)
+        return Text(
+            "Escape: back  Tab: calls  d drain  u undo the drain  c clear the cooldown", QUIET
+        )
+    if controls.page is Page.CALL:
+        return Text("Escape goes back.", QUIET)
+    if controls.page is Page.CALLS:
+        of = controls.chosen
+        names = [] if of is None else [f"of {readable(of.endpoint or of.group)}"]
+        names += [f"filter: {controls.filter}"] if controls.filter else []
+        chosen = f"  latest calls {', '.join(names)}" if names else ""
+        return Text(f"Escape: back  Enter: look into  /: filter{chosen}", QUIET)
     notes = []
     if controls.filter:
         notes.append(f"filter: {controls.filter}")

@@ -1,14 +1,15 @@
-"""The pages beside the list: one endpoint, and the keys. Pure."""
+"""The pages beside the list: one endpoint, its calls, and the keys. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 
 from rich.text import Text
 
 from llmproxy.tools.top import figures
 from llmproxy.tools.top.calls import call_table
-from llmproxy.tools.top.controls import Row
+from llmproxy.tools.top.controls import CallKey, Row
 from llmproxy.tools.top.look import QUIET, Look, bar, left_style
 from llmproxy.tools.top.payloads import Level, ShownEndpoint, ShownGroup, Trace, readable
 
@@ -17,6 +18,7 @@ BAR_CELLS = 20
 KEYS = (
     ("up, down, k, j", "choose a line; Page Up and Page Down go ten lines"),
     ("Enter", "look into it; Escape goes back"),
+    ("Tab", "the latest calls of the chosen line; Enter looks into one"),
     ("/", "show only names and states with a text; Escape ends it"),
     ("s", "sort: as in the config, in trouble, most calls, most errors"),
     ("d", "drain the endpoint, after a y: it gets no new calls"),
@@ -24,6 +26,15 @@ KEYS = (
     ("c", "clear its cooldown and close its breaker"),
     ("q, Ctrl+C", "leave"),
 )
+# What a person can do about an endpoint in a state.
+REMEDIES = {
+    "misconfigured": "Correct its key or model; `llmproxy doctor --live` says which.",
+    "open": "Look at the vendor's status. c sends it calls at once.",
+    "half-open": "Nothing: the next call shows whether it answers again.",
+    "cooling": "Nothing. If it is often so, lower its weight or limits.",
+    "full": "Nothing. If it is often so, add an endpoint or quota.",
+    "drained": "u gives it calls again.",
+}
 LEGEND = (
     "Bars show what is LEFT of a limit, as on the dashboard: full is good.",
     "BUSY counts calls under way, of how many. T and W are tier and weight.",
@@ -54,11 +65,39 @@ def endpoint_page(
     if not found:
         return [title, Text("It is not in the config any longer.", "yellow")]
     (endpoint,) = found
-    own = [call for call in calls if (call.group, call.endpoint) == (row.group, row.endpoint)]
+    own = [call for call in calls if call.asked(row.group, row.endpoint)]
     table = call_table(own, width, None, look) or [
-        Text("It answered none of the latest calls.", QUIET)
+        Text("None of the latest calls asked it.", QUIET)
     ]
-    return [title, Text(), *_facts(endpoint, look), Text(), *table]
+    facts = [*_facts(endpoint, look), *_last_failure(endpoint, own, width, look)]
+    return [title, Text(), *facts, Text(), *table]
+
+
+def calls_page(
+    calls: Sequence[Trace], chosen: CallKey | None, size: tuple[int, int], look: Look
+) -> list[Text]:
+    """Return the latest calls, around the chosen one."""
+    return call_table(calls, *size, look, chosen=chosen) or [
+        Text("There are no such calls among the latest.", QUIET)
+    ]
+
+
+def _last_failure(
+    endpoint: ShownEndpoint, calls: Sequence[Trace], width: int, look: Look
+) -> Iterator[Text]:
+    """Yield when it failed last, in its own words."""
+    failures = (
+        (call, step.message or (step.reason or "").replace("_", " "))
+        for call in calls
+        for step in call.steps
+        if step.endpoint == endpoint.endpoint and step.outcome == "failed"
+    )
+    for call, said in failures:
+        lines = wrap(readable(said), max(20, width - LABEL_CELLS - 5))
+        lines.append(f"at {look.clock(call.at)}, call {readable(call.id or figures.NONE)}")
+        for index, line in enumerate(lines):
+            yield fact("" if index else "last failure", Text(line, "yellow"))
+        return
 
 
 def _facts(endpoint: ShownEndpoint, look: Look) -> Iterator[Text]:
@@ -66,27 +105,30 @@ def _facts(endpoint: ShownEndpoint, look: Look) -> Iterator[Text]:
     state = look.state(endpoint.state)
     if endpoint.ready_in_s:
         state.append(f" for {figures.seconds(endpoint.ready_in_s)} more")
-    yield _fact("state", state)
+    yield fact("state", state)
     if endpoint.why is not None and endpoint.why != endpoint.state:
-        yield _fact("why", Text(readable(endpoint.why)))
-    yield _fact("breaker", Text(readable(endpoint.breaker)))
-    yield _fact("tier, weight", Text(f"{endpoint.tier}, {endpoint.weight:g}"))
-    yield _fact("under way", Text(figures.count(endpoint.in_flight)))
+        yield fact("why", Text(readable(endpoint.why)))
+    if endpoint.state in REMEDIES:
+        yield fact("what to do", Text(REMEDIES[endpoint.state]))
+    yield fact("breaker", Text(readable(endpoint.breaker)))
+    yield fact("tier, weight", Text(f"{endpoint.tier}, {endpoint.weight:g}"))
+    yield fact("under way", Text(figures.count(endpoint.in_flight)))
     for name, level in (
         ("requests", capacity.requests),
         ("tokens", capacity.tokens),
         ("at a time", capacity.concurrent),
     ):
-        yield _fact(name, Text("no limit known", QUIET) if level is None else _left(level, look))
+        yield fact(name, Text("no limit known", QUIET) if level is None else _left(level, look))
     failed = f", {figures.share(recent.error_rate)} failed" if recent.calls else ""
     attempts = f"{recent.calls:,} attempt{'' if recent.calls == 1 else 's'}"
-    yield _fact("last minute", Text(f"{attempts}{failed}"))
+    yield fact("last minute", Text(f"{attempts}{failed}"))
     p50 = figures.milliseconds(recent.first_byte_p50_ms)
     p99 = figures.milliseconds(recent.first_byte_p99_ms)
-    yield _fact("first byte", Text(f"p50 {p50}, p99 {p99}"))
+    yield fact("first byte", Text(f"p50 {p50}, p99 {p99}"))
 
 
-def _fact(name: str, value: Text) -> Text:
+def fact(name: str, value: Text) -> Text:
+    """Return a line with a name and a value."""
     return Text.assemble((f"  {name:{LABEL_CELLS}}  ", QUIET), value)
 
 

@@ -153,9 +153,20 @@ class NewPoint(_Payload, frozen=True):
 
 
 class ShownStep(_Payload, frozen=True):
-    """One step of a call's route."""
+    """One step of a call's route, `at_ms` after its arrival: of an endpoint passed over, an attempt
+    that took `ms`, a fallback or a change of parameters."""
 
     what: str
+    endpoint: str | None = None
+    at_ms: float = 0.0
+    why: str | None = None
+    ms: float | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    status: int | None = None
+    verdict: str | None = None
+    message: str | None = None
+    hedge: bool | None = None
 
 
 class Trace(_Payload, frozen=True):
@@ -177,6 +188,26 @@ class Trace(_Payload, frozen=True):
     output_tokens: int | None
     cost_usd: float | None
     steps: tuple[ShownStep, ...]
+    model: str | None = None
+    stream: bool = False
+    client: str | None = None
+    error_source: str | None = None
+    upstream_id: str | None = None
+    cached_tokens: int | None = None
+    overhead_ms: float | None = None
+    waited_ms: float | None = None
+
+    @property
+    def key(self) -> tuple[str | None, float]:
+        """What tells it from others: a client may send an id twice."""
+        return self.id, self.at
+
+    def asked(self, group: str, endpoint: str | None) -> bool:
+        """Whether it asked a group, or this endpoint of it, also in vain."""
+        if group not in (self.group, self.fallback):
+            return False
+        attempts = (step.endpoint for step in self.steps if step.what == "attempt")
+        return endpoint is None or endpoint == self.endpoint or endpoint in attempts
 
 
 class Calls(_Payload, frozen=True):

@@ -18,7 +18,7 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from llmproxy.tools.admin_client import AdminApiError, ProxyAddress, ask
-from llmproxy.tools.top.controls import Command, Controls, rows_of, shown_groups
+from llmproxy.tools.top.controls import Command, Controls, rows_of, shown_calls, shown_groups
 from llmproxy.tools.top.frame import frame
 from llmproxy.tools.top.listening import listen
 from llmproxy.tools.top.look import Look, glyphs_for
@@ -44,6 +44,7 @@ NAMES = {  # of keys that are not characters, as terminals send them
     "\x1b[H": "home",
     "\x1b[F": "end",
     "\x1b": "escape",
+    "\t": "tab",
     "\r": "enter",
     "\n": "enter",
     "\x7f": "backspace",
@@ -158,7 +159,8 @@ class _Screen:
 
     def _press(self, key: str, view: View) -> None:
         rows = rows_of(shown_groups(view.groups, self._controls))
-        self._controls, command = self._controls.after(key, rows)
+        calls = [call.key for call in shown_calls(view.calls, self._controls)]
+        self._controls, command = self._controls.after(key, rows, calls)
         if command is not None:
             # It asks in a thread of its own: the screen goes on.
             Thread(target=self._carry_out, args=(command,), daemon=True).start()

@@ -10,6 +10,7 @@ from llmproxy.tools.top.controls import (
     Page,
     Row,
     rows_of,
+    shown_calls,
     shown_groups,
 )
 from llmproxy.tools.top.screen import keys_in
@@ -36,12 +37,13 @@ def groups():
     ).groups
 
 
-def press(keys, controls=None):
+def press(keys, controls=None, calls=()):
     """Press keys one after the other; return the controls and the commands that were confirmed."""
     controls, commands = controls or Controls(), []
     for key in keys:
         rows = rows_of(shown_groups(groups(), controls))
-        controls, command = controls.after(key, rows)
+        shown = [call.key for call in shown_calls(calls, controls)]
+        controls, command = controls.after(key, rows, shown)
         commands += [command] if command else []
     return controls, commands
 
@@ -119,7 +121,7 @@ def test_the_question_says_what_happens():
 def test_the_help_names_every_key_and_what_the_bars_mean():
     lines = "\n".join(drawn(view(), controls=press(["?"])[0]))
 
-    for key in ("up, down", "Enter", "/", "s ", "d ", "u ", "c ", "q, Ctrl+C"):
+    for key in ("up, down", "Enter", "Tab", "/", "s ", "d ", "u ", "c ", "q, Ctrl+C"):
         assert f"  {key}" in lines
     assert "what is LEFT of a limit" in lines
     assert "…" not in lines, "all of it fits 80 columns"
@@ -164,6 +166,7 @@ def test_an_endpoint_that_is_gone_is_told():
         ("\x1bOA", ["up"]),
         ("\x1b[5~\x1b[6~", ["page up", "page down"]),
         ("\x1b", ["escape"]),
+        ("\t", ["tab"]),
         ("\r\x7fq", ["enter", "backspace", "q"]),
         ("é?", ["é", "?"]),
         ("\x1b[1;5C", ["\x1b[1;5C"]),
@@ -181,4 +184,4 @@ def test_an_endpoint_that_only_failed_is_not_said_to_have_had_no_calls():
     lines = "\n".join(drawn(view(shown), controls=controls))
 
     assert "1 attempt," in lines
-    assert "It answered none of the latest calls." in lines
+    assert "None of the latest calls asked it." in lines
