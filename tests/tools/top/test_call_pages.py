@@ -2,8 +2,7 @@
 
 from llmproxy.tools.top.controls import Controls, Page, Row
 from tests.tools.top import made_up
-from tests.tools.top.test_controls import press
-from tests.tools.top.views import calls, drawn, line_with, state, view
+from tests.tools.top.views import calls, drawn, line_with, press, state, view
 
 EAST = Row("gpt-4.1", "azure-east")
 WORDS = "status 401 invalid_api_key: Incorrect API key provided: ***. " + "Look at your keys. " * 8

@@ -10,42 +10,13 @@ from llmproxy.tools.top.controls import (
     Page,
     Row,
     rows_of,
-    shown_calls,
     shown_groups,
 )
 from llmproxy.tools.top.screen import keys_in
 from tests.tools.top import made_up
-from tests.tools.top.views import drawn, line_with, state, view
+from tests.tools.top.views import drawn, groups, line_with, press, state, view
 
 EAST = Row("gpt-4.1", "azure-east")
-
-
-def groups():
-    return state(
-        [
-            made_up.group(
-                "gpt-4.1",
-                made_up.endpoint("azure-east"),
-                made_up.endpoint("azure-west", "open", recent=made_up.recent(5, 5)),
-            ),
-            made_up.group(
-                "gpt-4o",
-                made_up.endpoint("openai", recent=made_up.recent(900)),
-                recent=made_up.recent(900),
-            ),
-        ]
-    ).groups
-
-
-def press(keys, controls=None, calls=()):
-    """Press keys one after the other; return the controls and the commands that were confirmed."""
-    controls, commands = controls or Controls(), []
-    for key in keys:
-        rows = rows_of(shown_groups(groups(), controls))
-        shown = [call.key for call in shown_calls(calls, controls)]
-        controls, command = controls.after(key, rows, shown)
-        commands += [command] if command else []
-    return controls, commands
 
 
 def names(controls):

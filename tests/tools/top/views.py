@@ -4,6 +4,7 @@ from datetime import UTC
 
 import msgspec
 
+from llmproxy.tools.top.controls import Controls, rows_of, shown_calls, shown_groups
 from llmproxy.tools.top.frame import UNTOUCHED, frame
 from llmproxy.tools.top.look import Look
 from llmproxy.tools.top.payloads import Calls, History, NewPoint, ShownProxy
@@ -46,3 +47,32 @@ def line_with(text, lines):
     """The one line that has this text."""
     (found,) = [line for line in lines if text in line]
     return found
+
+
+def groups():
+    """Two groups with three endpoints."""
+    return state(
+        [
+            made_up.group(
+                "gpt-4.1",
+                made_up.endpoint("azure-east"),
+                made_up.endpoint("azure-west", "open", recent=made_up.recent(5, 5)),
+            ),
+            made_up.group(
+                "gpt-4o",
+                made_up.endpoint("openai", recent=made_up.recent(900)),
+                recent=made_up.recent(900),
+            ),
+        ]
+    ).groups
+
+
+def press(keys, controls=None, calls=()):
+    """Press keys one after the other; return the controls and the commands that were confirmed."""
+    controls, commands = controls or Controls(), []
+    for key in keys:
+        rows = rows_of(shown_groups(groups(), controls))
+        shown = [call.key for call in shown_calls(calls, controls)]
+        controls, command = controls.after(key, rows, shown)
+        commands += [command] if command else []
+    return controls, commands
