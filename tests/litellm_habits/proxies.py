@@ -15,7 +15,8 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 
 def answer(received, _number):
     if b'"stream"' in received.body:
-        return [sse_head(), *map(chunk, [delta("x"), DONE]), LAST_CHUNK]
+        # LiteLLM's SDK refuses a stream without a finish_reason.
+        return [sse_head(), *map(chunk, [delta("x"), delta(finish="stop"), DONE]), LAST_CHUNK]
     return [http(USED)]
 
 
