@@ -171,7 +171,7 @@ class _EventStream:
         """Send a heartbeat, if it can do no harm.
 
         Not within an event, nor after the last one. A comment after an `id:` or `retry:` line
-        makes openai-python fail (docs/facts/upstreams.md).
+        makes openai-python fail (docs/project/upstreams.md).
         """
         passed = bytes(self._tail).removesuffix(self._unfinished)
         between_events = passed.endswith((b"\n\n", b"\r\n\r\n"))

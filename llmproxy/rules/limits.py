@@ -1,6 +1,6 @@
 """Read the limits that vendors report: what is left, and when a refused call may be sent again.
 
-Vendors use many formats (docs/facts/upstreams.md): whole or fractional seconds, milliseconds, Go
+Vendors use many formats (docs/project/upstreams.md): whole or fractional seconds, milliseconds, Go
 durations, RFC 3339 instants, HTTP dates, Unix times, or only the text of the error. What cannot be
 read is None; nothing here raises. All results are seconds from now.
 """

@@ -1,4 +1,4 @@
-"""What follows from a failed attempt: the tables of docs/facts/, as code.
+"""What follows from a failed attempt: the tables of docs/project/, as code.
 
 `judge` returns what one failure means; routing/attempts.py acts on it. A call whose
 request may have taken effect is never sent again unless its `Replay` allows it.
@@ -179,7 +179,7 @@ def client_hint(retry_after_s: float | None) -> Headers:
     """What the client's SDK should do: come back after so many seconds, or not at all (None).
 
     Milliseconds and whole seconds are rounded up, and are at most 60 s, because SDKs ignore or
-    refuse what is longer (docs/facts/upstreams.md).
+    refuse what is longer (docs/project/upstreams.md).
     """
     if retry_after_s is None:
         return [(b"x-should-retry", b"false")]

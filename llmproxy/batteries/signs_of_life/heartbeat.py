@@ -4,7 +4,7 @@ A load balancer or a client may take a long silence for a failure. A comment in 
 (`: ka`), or the dialect's own ping, ends the silence, but also fixes the status at 200 and our own
 headers before any endpoint has answered, so a later error is sent as an event: the same object that
 would have been the body. `retry:` lines and the like are never sent, because SDKs fail on them
-(docs/facts/upstreams.md).
+(docs/project/upstreams.md).
 """
 
 from __future__ import annotations

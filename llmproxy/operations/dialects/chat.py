@@ -1,7 +1,7 @@
 """Chat completions and the older completions: data lines, ended by `[DONE]`.
 
 Source: OpenAI's API reference, "The chat completion chunk object"; Azure's prompt filter, a chunk
-without choices (docs/facts/upstreams.md).
+without choices (docs/project/upstreams.md).
 """
 
 from __future__ import annotations

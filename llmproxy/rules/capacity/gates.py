@@ -19,7 +19,7 @@ from llmproxy.rules.capacity.window import MinuteWindow
 MINUTE_S = 60.0
 # A permit among `concurrent` calls is free when one of them ends. When that is cannot be known.
 PERMIT_WAIT_S = 1.0
-# Azure judges requests over windows of 1 to 10 s (docs/facts/upstreams.md).
+# Azure judges requests over windows of 1 to 10 s (docs/project/upstreams.md).
 SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.0, 10.0
 # Requests that leave evenly may arrive a little closer together.
 MARGIN = 0.015

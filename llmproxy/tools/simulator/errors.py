@@ -1,6 +1,6 @@
 """The vendors' errors: their codes, and their bodies in each API flavour.
 
-Bodies follow recorded traffic (docs/facts/upstreams.md); where Azure's two flavours are not
+Bodies follow recorded traffic (docs/project/upstreams.md); where Azure's two flavours are not
 certain, the shape is the most frequent one.
 """
 

@@ -175,7 +175,7 @@ def status_reply(fault: Fault, flavour: ApiFlavour) -> Reply:
     status, code = fault.status()
     reply = error_reply(known_error(status, code, fault.message), flavour)
     retry_after, retry_after_ms = fault.retry_after, fault.retry_after_ms
-    # Vendors omit Retry-After where a person must act (docs/facts/upstreams.md).
+    # Vendors omit Retry-After where a person must act (docs/project/upstreams.md).
     if status == 429 and retry_after is None and code in ("rate_limit_exceeded", "slow_down", None):
         retry_after = "1"
         if flavour is not ApiFlavour.OPENAI and retry_after_ms is None:

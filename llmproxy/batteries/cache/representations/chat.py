@@ -1,7 +1,7 @@
 """chat/completions and the older completions: from chunks to an object, and back.
 
 Sources: OpenAI's API reference, "The chat completion chunk object"; Azure's chunk of its prompt
-filter, which has no choices (docs/facts/upstreams.md).
+filter, which has no choices (docs/project/upstreams.md).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ from llmproxy.batteries.translation.openai import (
 from llmproxy.batteries.translation.sources import data_url
 
 OF_OPENAI = frozenset(("openai", "azure", "azure-classic"))
-# Vendors whose chat takes earlier thinking back (docs/facts/upstreams.md, "What endpoints speak").
+# Vendors whose chat takes earlier thinking back (docs/project/upstreams.md).
 TAKES_THINKING = frozenset(("deepseek", "openrouter"))
 TAKES_CACHE_MARKS = frozenset(("openrouter",))
 TAKES_TOP_K = frozenset(("openrouter", "vllm"))

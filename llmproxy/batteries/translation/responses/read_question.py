@@ -5,7 +5,7 @@ that leave it out read the response again, and a later call that names its id is
 true` is an explicit wish, so it is named as lost.
 
 Source: OpenAI's API reference, "Create a model response"; what Codex and the Agents SDK send
-(docs/facts/upstreams.md).
+(docs/project/upstreams.md).
 """
 
 from __future__ import annotations
