@@ -163,13 +163,19 @@ def test_grafana_shows_our_dashboard_with_the_prometheus_that_is_there():
 @contextmanager
 def nginx(folder, ports):
     """Run the nginx of the compose file in front of instances here; yield its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    with (
+        socket.create_server(("127.0.0.1", 0)) as free,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        port, operators = free.getsockname()[1], other.getsockname()[1]
     text = (FOLDER / "nginx.conf").read_text("utf-8")
     for name, there in zip(PROXIES, ports, strict=True):
         assert f"server {name}:4000" in text
         text = text.replace(f"server {name}:4000", f"server 127.0.0.1:{there}")
-    text = text.replace("listen 4000;", f"listen 127.0.0.1:{port};").replace("/tmp/", f"{folder}/")
+    for line, there in (("listen 4000;", port), ("listen 4001;", operators)):
+        assert line in text
+        text = text.replace(line, f"listen 127.0.0.1:{there};")
+    text = text.replace("/tmp/", f"{folder}/")
     file = folder / "nginx.conf"
     file.write_text(text)
     command = ["nginx", "-c", str(file), "-p", str(folder), "-g", "daemon off; master_process off;"]

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import socket
 import ssl
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from shutil import which
 import pytest
 import yaml
 
+from tests.deploy.fronts import CLIENT, HIDDEN, PATH, free_port
 from tests.support.certificates import Authority
 from tests.support.client import CHAT, STREAM, Connection, request
 from tests.support.process import running
@@ -21,22 +21,11 @@ from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scr
 
 PAGE = Path(__file__).parents[2] / "docs/operations/fronts.md"
 HEADINGS = {"nginx": "nginx", "haproxy": "HAProxy", "caddy": "Caddy"}
-CLIENT = "127.0.0.9"
-PATH = "/usr/sbin:/usr/bin:/bin"
-HIDDEN = (
-    *("/metrics", "/health", "/docs", "/openapi.json", "/admin", "/admin/state", "/dashboard"),
-    "//metrics",
-)
 
 
 def block(front):
     """Return the config of a front in the page."""
     return re.search(rf"## {front}\n\n```\w+\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 def config_of(front, folder, upstream, port):
