@@ -32,6 +32,7 @@ _REMEDIES = {
     "health": "- Endpoints that fail cool down, and are checked before they get calls.",
     "matches": "Calls are not routed by headers or paths. Make a group, or an alias, for each.",
     "requestHeaders": "default_headers of an endpoint add headers; none are removed.",
+    "transformation": "Calls go through as they are; `overrides` and `defaults` set parameters.",
     "transformations": "Calls go through as they are; `overrides` and `defaults` set parameters.",
     "promptGuard": _GUARD,
     "guardrails": _GUARD,
@@ -53,6 +54,7 @@ def read_agentgateway(source: SourceFile, report: ImportReport) -> Gateway:
     gateway, root = Gateway(), source.root
     reader = _BackendReader(gateway, report)
     llm = root.part("llm")
+    reader.providers = {entry.text("name"): entry for entry in llm.parts("providers")}
     if (port := llm.number("port")) is not None:
         gateway.set("bind_port", int(port))
     internal = [reader.add_model(model) for model in llm.parts("models")]
@@ -76,10 +78,14 @@ class _BackendReader:
     def __init__(self, gateway: Gateway, report: ImportReport) -> None:
         self.gateway = gateway
         self.report = report
+        self.providers: dict[str | None, SourcePart] = {}  # those that models refer to
 
     def add_model(self, model: SourcePart) -> str | None:
         """Add an entry of llm.models; return its name if only virtual models may use it."""
-        name, params = str(model.take("name")), model.part("params")
+        name, params = model.text("name"), model.part("params")
+        if name is None:
+            self.report.left_out(model, None, "It has no name.")
+            return None
         endpoint = self._endpoint(model, params, name)
         if endpoint is not None:
             self.gateway.group(name).endpoints.append(endpoint)
@@ -87,12 +93,12 @@ class _BackendReader:
 
     def add_virtual(self, virtual: SourcePart) -> None:
         """Add a model that stands for others: by priority, or by weight."""
-        group = self.gateway.group(str(virtual.take("name")))
+        group = self.gateway.group(virtual.text("name") or "")
         routing = virtual.part("routing")
         weights: list[float] = []
         for kind in ("failover", "weighted"):
             for target in routing.part(kind).parts("targets") if kind in routing else []:
-                name = str(target.take("model"))
+                name = target.text("model") or ""
                 tier, weight = int(target.number("priority") or 0), target.number("weight")
                 known = self.gateway.serving(name)
                 if known is None:
@@ -120,23 +126,23 @@ class _BackendReader:
     def _add_backend(self, provider: SourcePart, key: SourcePart | None, tier: int) -> None:
         own = provider.part("policies").part("backendAuth") if "policies" in provider else None
         auth = own if own is not None and "key" in own else key
-        name = provider.take("name")
+        name = provider.text("name")
         endpoint = self._endpoint(provider, provider, "*")
         if endpoint is None:
             return
         if auth is not None and (value := value_of(auth, "key", self.report)) is not None:
             endpoint.params["api_key"] = value
-        endpoint.tier, endpoint.name = tier, str(name or "").replace(" ", "-")
+        endpoint.tier, endpoint.name = tier, (name or "").replace(" ", "-")
         self.gateway.group("*").endpoints.append(endpoint)
 
     def _endpoint(
         self, part: SourcePart, params: SourcePart, group: str
     ) -> ImportedEndpoint | None:
-        vendor, inner = self._vendor(part)
+        vendor, places = self._vendor(part)
         given: dict[str, Any] = {}
         model = None
-        for place in filter(None, (inner, params)):
-            model = model or place.take("model")
+        for place in (*places, params):
+            model = place.text("model") or model
             for key, ours in _PARAMS.items():
                 if key in place and (value := value_of(place, key, self.report)) is not None:
                     given[ours] = value
@@ -155,15 +161,28 @@ class _BackendReader:
             self.report.changed(part, None, text)
         return found.endpoint
 
-    def _vendor(self, part: SourcePart) -> tuple[str, SourcePart | None]:
-        """Return the vendor of a provider, written as a word or as a mapping with one key."""
+    def _vendor(self, part: SourcePart) -> tuple[str, list[SourcePart]]:
+        """Return the vendor of a provider, and the mappings that say more of it.
+
+        It is written as a word, as a mapping with one key, or as `reference: NAME`.
+        """
         value = part.peek("provider")
-        inner = None
-        if isinstance(value, dict) and value:
-            name = next(iter(value))
-            inner = part.part("provider").part(name)
-        else:
-            name = str(part.take("provider") or "openai")
-        if inner is not None and name == "custom":
+        if not isinstance(value, dict) or not value:
+            name = part.text("provider") or "openai"
+            return _VENDORS.get(name.lower(), name.lower()), []
+        known = self.providers.get(part.part("provider").text("reference"))
+        if known is not None and "reference" in value and known is not part:
+            vendor, places = self._vendor(_without_reference(known))
+            return vendor, [*places, known.part("params")]
+        name = next(iter(value))
+        inner = part.part("provider").part(name)
+        if name == "custom":
             inner.take("formats")
-        return _VENDORS.get(name.lower(), name.lower()), inner
+        return _VENDORS.get(name.lower(), name.lower()), [inner]
+
+
+def _without_reference(part: SourcePart) -> SourcePart:
+    """Return a provider, or an empty one if it refers to another: references do not chain."""
+    value = part.peek("provider")
+    refers = isinstance(value, dict) and "reference" in value
+    return SourcePart(part.source, part.place, {}) if refers else part

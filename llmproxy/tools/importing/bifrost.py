@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmproxy.tools.importing import vendors
-from llmproxy.tools.importing.gateway import Gateway, ImportedEndpoint
+from llmproxy.tools.importing.gateway import Gateway
 from llmproxy.tools.importing.litellm_settings import seconds
 from llmproxy.tools.importing.references import report_unread, value_of
 from llmproxy.tools.importing.report import ImportReport
@@ -54,6 +54,7 @@ _REMEDIES = {
     "models": "Models without a name for the deployment are asked by their own.",
     "id": "- The name is enough.",
 }
+_NO_VALUE = "Its value is not in the file. Write a caller with the key that clients send."
 
 
 def read_bifrost(source: SourceFile, report: ImportReport) -> Gateway:
@@ -78,11 +79,16 @@ def _add_provider(part: SourcePart, name: str, gateway: Gateway, report: ImportR
     custom = part.part("custom_provider_config").take("base_provider_type")
     vendor = _VENDORS.get(custom or name, custom or name)
     base = value_of(network, "base_url", report)
+    asked = _network(network, report)
     for key in part.parts("keys"):
         params = {**_cloud(key, report), "api_key": value_of(key, "value", report)}
         if base:
             params["api_base"] = base
-        params = {k: v for k, v in params.items() if v not in (None, "")}
+        params = {k: v for k, v in params.items() if v is not None}
+        if key.peek("models") == [] and part.source.root.peek("version") != 1:
+            text = "A key with an empty list of models serves none."
+            report.left_out(key, "models", text)
+            continue
         for model, deployed in _models(key):
             found = vendors.address(vendor, deployed, params)
             if found is None:
@@ -91,12 +97,10 @@ def _add_provider(part: SourcePart, name: str, gateway: Gateway, report: ImportR
                 continue
             found.endpoint.name = str(key.peek("name") or "").replace(" ", "-")
             found.endpoint.weight = as_number(key.peek("weight"))
-            _set_network(found.endpoint, network, report)
+            found.endpoint.params |= asked
             gateway.group(f"{name}/{model}").endpoints.append(found.endpoint)
         for known in ("name", "weight"):
             key.take(known)
-    for known in ("default_request_timeout_in_seconds", "extra_headers"):
-        network.take(known)
     if (retries := network.number("max_retries")) is not None:
         most = max(int(retries), gateway.settings.get("num_retries", 0))
         gateway.set("num_retries", most)
@@ -107,13 +111,13 @@ def _add_provider(part: SourcePart, name: str, gateway: Gateway, report: ImportR
 
 def _models(key: SourcePart) -> Iterator[tuple[str, str]]:
     """Yield the models of a key, each with its name at the vendor; `*` is any."""
-    deployments: dict[str, Any] = {}
+    deployments: dict[str, str] = {}
     for section in ("azure_key_config", "bedrock_key_config", "vertex_key_config"):
         if section in key:
-            deployments = key.part(section).take("deployments") or {}
-    models = key.take("models") or list(deployments) or ["*"]
-    for model in models:
-        yield str(model), str(deployments.get(model, model))
+            names = key.part(section).part("deployments")
+            deployments = {model: text for model in names if (text := names.text(model))}
+    for model in key.texts("models") or list(deployments) or ["*"]:
+        yield model, deployments.get(model, model)
 
 
 def _cloud(key: SourcePart, report: ImportReport) -> dict[str, Any]:
@@ -147,48 +151,59 @@ _CLOUDS = {
 }
 
 
-def _set_network(endpoint: ImportedEndpoint, network: SourcePart, report: ImportReport) -> None:
-    if (timeout := network.peek("default_request_timeout_in_seconds")) is not None:
-        endpoint.params["timeout"] = timeout
+def _network(network: SourcePart, report: ImportReport) -> dict[str, Any]:
+    """Return what a provider's network settings say of each of its endpoints."""
+    found: dict[str, Any] = {}
+    if timeout := network.number("default_request_timeout_in_seconds"):
+        found["timeout"] = timeout
         text = "Seconds to the first byte, not for the whole answer."
         report.changed(network, "default_request_timeout_in_seconds", text)
-    if headers := network.peek("extra_headers"):
-        endpoint.params["default_headers"] = headers
+    headers = network.part("extra_headers")
+    written = {name: value_of(headers, name, report) for name in headers}
+    if written := {name: value for name, value in written.items() if value is not None}:
+        found["default_headers"] = written
+    return found
 
 
 def _set_client(client: SourcePart, gateway: Gateway) -> None:
     if size := client.number("max_request_body_size_mb"):
         gateway.set("max_body_bytes", int(size) * 1024 * 1024)
-    if origins := client.take("allowed_origins"):
+    if origins := client.texts("allowed_origins"):
         gateway.set("allowed_origins", origins)
     if days := client.number("log_retention_days"):
         gateway.set("call_keep_s", int(days) * 86_400)
 
 
 def _set_callers(governance: SourcePart, gateway: Gateway, report: ImportReport) -> None:
-    budgets = {entry.take("id"): entry for entry in governance.parts("budgets")}
-    limits = {entry.take("id"): entry for entry in governance.parts("rate_limits")}
-    teams: dict[Any, str] = {}
+    budgets = {entry.text("id"): entry for entry in governance.parts("budgets")}
+    limits = {entry.text("id"): entry for entry in governance.parts("rate_limits")}
+    teams: dict[str | None, str] = {}
     written: list[dict[str, Any]] = []
     for entry in governance.parts("teams"):
-        name = str(entry.take("name") or entry.peek("id"))
-        teams[entry.take("id")] = name
+        name = entry.text("name") or entry.text("id") or "team"
+        teams[entry.text("id")] = name
         written.append({"name": name, **_budget(entry, budgets, report)})
     if written:
         gateway.set("teams", written)
     callers = []
     for entry in governance.parts("virtual_keys"):
-        caller: dict[str, Any] = {"name": str(entry.take("name") or entry.peek("id"))}
-        entry.take("id")
-        caller["key"] = value_of(entry, "value", report) or entry.peek("id")
-        if entry.take("is_active") is False:
-            report.left_out(entry, "is_active", "A key that is off was left out.")
+        is_off = entry.take("is_active") is False
+        key = value_of(entry, "value", report)
+        if is_off or key is None:
+            text = "A key that is off was left out." if is_off else _NO_VALUE
+            report.left_out(entry, None, text)
             entry.source.read.add(entry.place)
             continue
-        if (team := teams.get(entry.take("team_id"))) is not None:
+        identity = entry.text("id")
+        caller: dict[str, Any] = {"name": entry.text("name") or identity or "key", "key": key}
+        if (team := teams.get(entry.text("team_id"))) is not None:
             caller["team"] = team
-        groups = _groups_of(entry, gateway)
-        if groups:
+        if entry.peek("provider_configs") is not None:
+            groups = _groups_of(entry, gateway)
+            if not groups:
+                text = "No model that was carried over is allowed to this key: it was left out."
+                report.left_out(entry, None, text)
+                continue
             caller["groups"] = groups
         caller |= _budget(entry, budgets, report)
         caller |= _limits(entry, limits, report)
@@ -198,30 +213,38 @@ def _set_callers(governance: SourcePart, gateway: Gateway, report: ImportReport)
 
 
 def _groups_of(entry: SourcePart, gateway: Gateway) -> list[str]:
-    """Return the groups of the providers that a virtual key may use."""
-    names = [str(config.take("provider")) for config in entry.parts("provider_configs")]
-    return [group for group in gateway.groups if group.split("/")[0] in names]
+    """Return the groups that a virtual key may use."""
+    found = set()
+    for config in entry.parts("provider_configs"):
+        provider, models = config.text("provider"), config.texts("allowed_models")
+        for group in gateway.groups:
+            vendor, _, model = group.partition("/")
+            if vendor == provider and (not models or "*" in models or model in models):
+                found.add(group)
+    return [group for group in gateway.groups if group in found]
 
 
 def _budget(
-    entry: SourcePart, budgets: dict[Any, SourcePart], report: ImportReport
+    entry: SourcePart, budgets: dict[str | None, SourcePart], report: ImportReport
 ) -> dict[str, Any]:
-    budget = budgets.get(entry.take("budget_id"))
+    budget = budgets.get(entry.text("budget_id"))
     if budget is None:
         return {}
-    duration = str(budget.take("reset_duration"))
+    most, duration = budget.number("max_limit"), budget.text("reset_duration") or ""
+    if most is None:
+        return {}
     per = _PERIODS.get(duration)
     if per is None:
         report.changed(
             budget, "reset_duration", "Periods are hour, day, week and month: a month now."
         )
-    return {"budget": f"{budget.take('max_limit')}/{per or 'month'}"}
+    return {"budget": f"{most}/{per or 'month'}"}
 
 
 def _limits(
-    entry: SourcePart, limits: dict[Any, SourcePart], report: ImportReport
+    entry: SourcePart, limits: dict[str | None, SourcePart], report: ImportReport
 ) -> dict[str, Any]:
-    limit = limits.get(entry.take("rate_limit_id"))
+    limit = limits.get(entry.text("rate_limit_id"))
     if limit is None:
         return {}
     found = {}

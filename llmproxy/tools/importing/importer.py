@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from llmproxy.tools.importing.gateway import Gateway
 from llmproxy.tools.importing.litellm import LiteLLM
 from llmproxy.tools.importing.portkey import read_portkey
 from llmproxy.tools.importing.report import ImportOutcome, ImportReport
+from llmproxy.tools.importing.sample_environ import SampleEnviron
 from llmproxy.tools.importing.source import SourceFile, read_source
 from llmproxy.tools.importing.writing import variables, written
 
@@ -47,9 +47,6 @@ _SIGNS = (
     ("virtual_key", "portkey"),
 )
 # Keys whose values are numbers.
-_NUMERIC = re.compile(
-    r"(port|_s|rpm|tpm|timeout|db|concurrent|num_retries|in_flight|_fails|_time|ttl)$"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,29 +113,7 @@ def _why_empty(report: ImportReport) -> str:
 def _problems(text: str, environ: Mapping[str, str]) -> list[str]:
     """Return what `llmproxy check` says of a config once its variables are set."""
     try:
-        parse_config(text, _Filled(environ, text), file="llmproxy.yaml")
+        parse_config(text, SampleEnviron(environ, text), file="llmproxy.yaml")
     except ConfigError as error:
         return [str(problem) for problem in error.problems]
     return []
-
-
-class _Filled(dict[str, str]):
-    """An environment in which every variable that a config needs is set."""
-
-    def __init__(self, environ: Mapping[str, str], text: str) -> None:
-        missing = {name: _sample(name, text) for name in variables(text) if not environ.get(name)}
-        super().__init__({**environ, **missing})
-
-
-def _sample(name: str, text: str) -> str:
-    """Return a value that may stand where a variable is used."""
-    line = next(
-        line for line in text.splitlines() if name in line and not line.lstrip().startswith("#")
-    )
-    key, _, value = line.partition(":")
-    alone = value.strip().strip('"') in (f"os.environ/{name}", f"${{{name}}}")
-    if re.search(r"(base_url|azure_endpoint|webhook|url)$", key.strip(" -")) and (
-        alone or value.strip(' "').startswith(f"${{{name}}}")
-    ):
-        return "redis://host" if "redis" in key else "https://host.example"
-    return "1" if _NUMERIC.search(key.strip(" -")) else "x"

@@ -101,18 +101,18 @@ class _TargetReader:
 
     def _add_endpoint(self, part: SourcePart, tier: int, share: float) -> None:
         overrides = part.part("override_params")
-        model = overrides.take("model")
-        named = str(part.take("provider") or "openai").lstrip("@")
+        model = overrides.text("model")
+        named = (part.text("provider") or "openai").lstrip("@")
         vendor = _VENDORS.get(named, named.replace("-", "_"))
         params: dict[str, Any] = {
             ours: value
             for key, ours in _PARAMS.items()
             if (value := value_of(part, key, self.report)) is not None
         }
-        if resource := part.take("azure_resource_name"):
+        if resource := value_of(part, "azure_resource_name", self.report):
             params["api_base"] = f"https://{resource}.openai.azure.com"
-        deployment = part.take("azure_deployment_id")
-        name = str(model or deployment or part.take("azure_model_name") or "")
+        deployment = part.text("azure_deployment_id")
+        name = model or deployment or part.text("azure_model_name") or ""
         found = vendors.address(vendor, name, params)
         if found is None:
             text = f"The vendor '{named}' cannot be asked from here without a custom_host."

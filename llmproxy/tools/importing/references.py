@@ -12,19 +12,35 @@ from llmproxy.tools.importing.source import SourcePart
 _REFERENCE = re.compile(r"(?:\$|env\.|env:)([A-Za-z_]\w*)|\$\{([A-Za-z_]\w*)\}")
 
 
-def value_of(part: SourcePart, key: str, report: ImportReport) -> Any:
-    """Take a value: `$NAME` and `env.NAME` become os.environ/NAME, a secret is noted."""
-    value = part.take(key)
-    if isinstance(value, dict) and set(value) <= {"value", "env_var", "from_env"}:
-        value = value.get("value") or f"env.{value.get('env_var')}"  # Bifrost's longer form
-    if not isinstance(value, str):
-        return value
+def value_of(part: SourcePart, key: str, report: ImportReport) -> str | None:
+    """Take a text: `$NAME` and `env.NAME` become os.environ/NAME, a secret is noted.
+
+    None if it is empty. What is no text, and what a vault keeps, stays unread.
+    """
+    value = part.peek(key)
+    if isinstance(value, dict):
+        value = _short_form(value)
+    if value is not None and not isinstance(value, str):
+        return None
+    part.take(key)
+    if not value:
+        return None
     if found := _REFERENCE.fullmatch(value.strip()):
         return f"os.environ/{found[1] or found[2]}"
     if literal_secret(key, value):
         text = "Write os.environ/NAME, and set the variable where the proxy is started."
         report.add(ImportOutcome.IN_THE_CLEAR, part.source, part.at(key), text)
     return value
+
+
+def _short_form(value: dict[str, Any]) -> Any:
+    """Return Bifrost's longer form of a text as a text; as it is if it is none."""
+    variable = value.get("env_var") or (value.get("type") == "env" and value.get("ref"))
+    if isinstance(variable, str):
+        return variable if variable.startswith("env.") else f"env.{variable}"
+    text = value.get("value")
+    is_text = set(value) <= {"value", "from_env", "type"} and value.get("type") != "vault"
+    return text if is_text and isinstance(text, str) else value
 
 
 def report_unread(part: SourcePart, report: ImportReport, remedies: dict[str, str]) -> None:

@@ -69,7 +69,10 @@ def _name(endpoint: ImportedEndpoint) -> str:
         address = str(endpoint.params.get(key, ""))
         if "os.environ/" in address or "${" in address or not address:
             continue
-        host = urlsplit(address).hostname or ""
+        try:
+            host = urlsplit(address).hostname or ""
+        except ValueError:  # brackets that are no IPv6 address; `check` says so
+            continue
         if host.endswith((".azure.com", ".services.ai.azure.com")):
             return host.partition(".")[0]
         if "provider" not in endpoint.extra:
@@ -128,7 +131,7 @@ def _entry(key: str, value: Any, indent: int) -> Iterator[str]:
     elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
         yield f"{space}{_scalar(key)}:"
         for item in value:
-            if isinstance(item, dict):
+            if isinstance(item, dict) and item:
                 lines = [line for k, v in item.items() for line in _entry(str(k), v, indent + 4)]
                 yield f"{space}  - {lines[0].lstrip()}"
                 yield from lines[1:]
