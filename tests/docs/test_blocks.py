@@ -71,7 +71,6 @@ EXCUSED = {
 FILES_OF_OTHERS = {"scrape_configs", "latency_s", "endpoints", "livenessProbe", "readinessProbe"}
 # What a page takes for granted.
 BEFORE = {
-    "docs/guides/keys.md": "llmproxy keys create --team search --name search-x4k2aq",
     "docs/guides/forty-teams.md": "printf 'ads 500\\nmaps 300\\n' > teams.txt",
 }
 ACCESS_LOG = '{"status": 200, "endpoint": "openai", "attempts": 1, "overhead_ms": 0.2, "id": "a"}\n'
