@@ -16,6 +16,8 @@ import msgspec
 from llmproxy.tools.top.payloads import ShownEndpoint, ShownGroup, Trace
 
 PAGE_ROWS = 10
+MAX_SCROLLED = 200
+_STEPS = {"down": 1, "j": 1, "up": -1, "k": -1, "page down": PAGE_ROWS, "page up": -PAGE_ROWS}
 BACK = frozenset(("escape", "left", "backspace"))
 
 CallKey = tuple[str | None, float]  # Trace.key
@@ -71,7 +73,8 @@ ACTION_KEYS = {"d": EndpointAction.DRAIN, "u": EndpointAction.ENABLE, "c": Endpo
 @dataclass(frozen=True)
 class Controls:
     """`chosen`: the line that keys act on; None before the first key. `call`: the chosen one on the
-    page of calls. `typing`: the filter is being written. `asked`: what waits for a confirmation."""
+    page of calls. `typing`: the filter is being written. `asked`: what waits for a confirmation.
+    `scrolled`: lines of a page above the screen."""
 
     page: Page = Page.LIST
     chosen: Row | None = None
@@ -81,6 +84,7 @@ class Controls:
     typing: bool = False
     order: Order = Order.CONFIG
     asked: Command | None = None
+    scrolled: int = 0
 
     def after(
         self, key: str, rows: Sequence[Row], calls: Sequence[CallKey] = ()
@@ -92,9 +96,9 @@ class Controls:
         if self.typing:
             return self._after_typing(key), None
         if self.page is Page.HELP:
-            return replace(self, page=Page.LIST), None
+            return self._after_page_key(key if key in _STEPS else "escape", Page.LIST), None
         if self.page is Page.CALL:
-            return (replace(self, page=Page.CALLS) if key in {*BACK, "enter"} else self), None
+            return self._after_page_key(key, Page.CALLS), None
         if key == "tab":
             page = Page.LIST if self.page is Page.CALLS else Page.CALLS
             return replace(self, page=page, call=None), None
@@ -103,8 +107,14 @@ class Controls:
         if key in ACTION_KEYS:
             return self._asking(ACTION_KEYS[key]), None
         if self.page is Page.ENDPOINT:
-            return (replace(self, page=Page.LIST) if key in {*BACK, "enter"} else self), None
+            return self._after_page_key(key, Page.LIST), None
         return self._after_list_key(key, rows), None
+
+    def _after_page_key(self, key: str, back: Page) -> Controls:
+        if key in {*BACK, "enter"}:
+            return replace(self, page=back, scrolled=0)
+        scrolled = self.scrolled + _STEPS.get(key, 0)
+        return replace(self, scrolled=min(MAX_SCROLLED, max(0, scrolled)))
 
     def _asking(self, action: EndpointAction) -> Controls:
         if self.chosen is None or self.chosen.endpoint is None:
@@ -155,8 +165,7 @@ def _moved(key: str, places: Sequence[Place], chosen: Place | None) -> Place | N
     if not places:
         return None
     at = places.index(chosen) if chosen in places else -1
-    steps = {"down": 1, "j": 1, "up": -1, "k": -1, "page down": PAGE_ROWS, "page up": -PAGE_ROWS}
-    steps |= {"home": -len(places), "end": len(places)}
+    steps = _STEPS | {"home": -len(places), "end": len(places)}
     if key not in steps:
         return chosen
     return places[min(len(places) - 1, max(0, at + steps[key]))]

@@ -10,14 +10,15 @@ from llmproxy.tools.top.controls import Controls, Order, Page, shown_calls, show
 from llmproxy.tools.top.endpoints import endpoint_table
 from llmproxy.tools.top.header import header
 from llmproxy.tools.top.look import QUIET, Look
-from llmproxy.tools.top.pages import calls_page, endpoint_page, help_page
+from llmproxy.tools.top.pages import LABEL_CELLS, calls_page, endpoint_page, help_page
 from llmproxy.tools.top.payloads import readable
-from llmproxy.tools.top.table import cut
+from llmproxy.tools.top.table import cut, folded
 from llmproxy.tools.top.view import View
 
 CALLS_AT_LEAST = 4  # lines, with their head; none where not even this many lines are there:
 SHORT = 18
 CALLS_ONCE = 10
+PAGE_INDENT = LABEL_CELLS + 4
 UNTOUCHED = Controls()
 FOOTER = "q leaves.  ? keys.  bars: what is LEFT of a limit.  figures: last minute"
 
@@ -83,8 +84,20 @@ def _page(view: View, width: int, height: int, look: Look, controls: Controls) -
         lines = call_page(found[0] if found else None, width, look)
     else:
         lines = help_page()
+    if controls.page is not Page.CALLS:
+        lines = [part for line in lines for part in folded(line, width, PAGE_INDENT)]
+        lines = _scrolled(lines, controls.scrolled, height - 1, look)
     lines = lines[: max(0, height - 1)]
     return [*lines, *[Text()] * (height - 1 - len(lines)), _footer(controls)][-height:]
+
+
+def _scrolled(lines: list[Text], above: int, height: int, look: Look) -> list[Text]:
+    """Return the lines that fit, from one on; the last one counts those below it."""
+    lines = lines[min(above, max(0, len(lines) - height)) :]
+    if len(lines) <= height or height < 1:
+        return lines
+    below = f"{look.glyphs.ellipsis} {len(lines) - height + 1} more lines: down, Page Down"
+    return [*lines[: height - 1], Text(below, QUIET)]
 
 
 def _footer(controls: Controls) -> Text:

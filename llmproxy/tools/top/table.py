@@ -106,6 +106,22 @@ def cut(line: Text, width: int, ellipsis: str) -> Text:
     return short.append(ellipsis if width > 0 else "")
 
 
+def folded(line: Text, width: int, indent: int) -> list[Text]:
+    """Return a line as several of at most `width` cells, broken between words; `indent`: of all but
+    the first."""
+    lines = []
+    while line.cell_len > width:
+        fitting = next(n for n in range(len(line), -1, -1) if line[:n].cell_len <= width)
+        space = line.plain.rfind(" ", indent, fitting + 1)
+        end = space if space > 0 else max(1, fitting)
+        lines.append(line[:end])
+        rest = line[end:]
+        rest = rest[len(rest.plain) - len(rest.plain.lstrip()) :]
+        line = Text(" " * indent).append_text(rest)
+        indent = min(indent, width // 2)
+    return [*lines, line]
+
+
 def cut_middle(line: Text, width: int, ellipsis: str) -> Text:
     """Cut the middle out of a line, to at most `width` cells."""
     if line.cell_len <= width:

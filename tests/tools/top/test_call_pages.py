@@ -127,3 +127,34 @@ def test_the_page_of_an_endpoint_has_its_last_failure_and_what_to_do():
     assert line_with(f"call {MOVED['id']}", lines)
     assert "llmproxy doctor --live" in line_with("what to do", lines)
     assert "…" not in line_with("what to do", lines)
+
+
+def test_a_page_that_does_not_fit_scrolls_and_folds():
+    steps = [REFUSED | {"endpoint": f"endpoint-{number}"} for number in range(9)]
+    (kept,) = calls(made_up.call(7, steps=steps)).calls
+    seen = view(state(), calls(made_up.call(7, steps=steps)))
+    controls = Controls(page=Page.CALL, call=kept.key)
+
+    first = drawn(seen, 40, 24, controls=controls)
+    further, _ = press(["page down"] * 20, controls)
+    last = drawn(seen, 40, 24, controls=further)
+
+    assert len(first) == len(last) == 24
+    assert max(len(line) for line in first + last) <= 40
+    assert "more lines: down, Page Down" in first[-2]
+    assert not any("endpoint-8" in line for line in first)
+    assert any("endpoint-8" in line for line in last)
+    assert "more lines" not in "\n".join(last)
+    assert kept.id in "".join(line.strip() for line in first), "it is folded, not cut"
+    back, _ = press(["up"] * 200, further)
+    assert drawn(seen, 40, 24, controls=back) == first
+    assert press(["escape"], further)[0].scrolled == 0
+
+
+def test_the_help_scrolls_where_it_does_not_fit():
+    further, _ = press(["?", "page down", "down"])
+
+    assert further.page is Page.HELP
+    shown = " ".join(" ".join(drawn(view(), 40, 24, controls=further)).split())
+    assert "first byte are those of the last minute." in shown
+    assert press(["x"], further)[0].page is Page.LIST
