@@ -75,7 +75,7 @@ ADDED = {
     ),
     "`x-llmproxy-cost-usd`": (
         "answers that are no streams, up to 256 KiB, if "
-        "[`cost_header`](../concepts/costs.md#a-header) lets the caller know it",
+        "[`cost_header`](../concepts/costs.md#tell-clients-the-cost) lets the caller know it",
         "what the call cost, in dollars; absent if that is not known",
     ),
     "`x-llmproxy-budget`": (
