@@ -53,7 +53,7 @@ EXCUSED = {
     "docs/start/clients.md: export ANTHROPIC": "the same",
     "docs/guides/open-webui.md: docker": "needs a container engine",
     "docs/guides/simulation.md: cat >": "takes minutes; tests/tools/simulate has its figures",
-    "docs/guides/simulation.md: llmproxy simulate llmproxy.yaml --rate 20": "reads a day's log",
+    "docs/guides/simulation.md: llmproxy simulate llmproxy.yaml --calls": "reads a day's log",
     "docs/guides/simulation.md: { echo": "takes minutes",
     "docs/guides/spend.md: HYPOTHESIS_PROFILE": "it is a test itself",
     "docs/operations/containers.md: docker": "needs a container engine; tests/deploy replays it",
