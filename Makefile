@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-litellm test-deploy test-image manifests image coverage mutants check check-types check-rules check-js format bench e2e lock docs site test-site dist dist-check release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-litellm test-deploy test-image manifests image coverage mutants check check-types check-rules check-js format bench cost e2e lock docs site test-site dist dist-check release clean
 .DEFAULT_GOAL := run
 # Many images set it, and then every process would compile and pytest rewrite all files again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -96,6 +96,9 @@ test-site: .venv/.dev site  ## the links, anchors and assets of the built site
 
 bench: .venv/.bench  ## nginx, LLMProxy and direct, side by side; writes bench/RESULTS.md
 	@$(BIN)/python bench/run.py $(ARGS)
+
+cost: .venv/.run  ## what a call and a chunk cost, in instructions and bytecodes; ARGS="--functions 20" names the dearest
+	@$(BIN)/python bench/cost.py $(ARGS)
 
 e2e: .venv/.e2e  ## against two real llama.cpp servers
 	@$(BIN)/python -m pytest tests/e2e -s $(ARGS)
