@@ -6,6 +6,9 @@ identity or belong to this proxy do not. Names are lower-case bytes. Order and d
 
 from __future__ import annotations
 
+from itertools import compress
+from operator import itemgetter
+
 from llmproxy.calls import Headers, TraceContext
 
 
@@ -67,27 +70,13 @@ _DOWN_PREFIXES = (b"x-llmproxy-", b"access-control-")
 # The limits of the endpoint's account; dropped for a caller that has limits of its own.
 _LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _DOWN_PREFIXES_OWN_LIMITS = (*_DOWN_PREFIXES, *_LIMITS)
+_OF_TRANSLATION = frozenset((b"x-llmproxy-dropped",))  # it stands among the endpoint's headers
 
-# Names that almost every message has and that pass: one look-up instead of three tests halves the
-# time of the filter. Leaving a name out changes nothing else.
-_UP_USUAL = _names(
-    "accept accept-encoding accept-language anthropic-beta anthropic-version content-type "
-    "idempotency-key openai-beta traceparent user-agent x-request-id x-stainless-arch "
-    "x-stainless-async x-stainless-helper-method x-stainless-lang x-stainless-os "
-    "x-stainless-package-version x-stainless-raw-response x-stainless-read-timeout "
-    "x-stainless-retry-count x-stainless-runtime x-stainless-runtime-version "
-    "x-stainless-timeout"
-)
-_DOWN_USUAL = _names(
-    "alt-svc apim-request-id azureml-model-session cache-control cf-cache-status "
-    "cf-ray content-encoding content-type date openai-processing-ms openai-version server "
-    "strict-transport-security vary x-content-type-options "
-    "x-envoy-upstream-service-time x-ms-client-request-id x-ms-deployment-name "
-    "x-ms-rai-invoked x-ms-region x-ratelimit-limit-requests x-ratelimit-limit-tokens "
-    "x-ratelimit-remaining-requests x-ratelimit-remaining-tokens x-ratelimit-reset-requests "
-    "x-ratelimit-reset-tokens x-request-id x-llmproxy-dropped"
-)
-_DOWN_USUAL_OWN_LIMITS = frozenset(name for name in _DOWN_USUAL if not name.startswith(_LIMITS))
+_NAME = itemgetter(0)
+# Lists of names whose decision is kept: more than there are clients and vendors of a kind, and
+# bounded for those that make names up.
+MAX_DECIDED = 256
+MAX_DECIDED_BYTES = 2_048
 
 _SANDBOX: Headers = [
     (b"content-security-policy", b"sandbox"),
@@ -106,8 +95,7 @@ def upstream_headers(headers: Headers, *, keep_credential: bool) -> Headers:
     `keep_credential`: the endpoint has no credential of its own, so the client's is sent. Framing,
     host and the endpoint's own headers are not added here.
     """
-    dropped = _UP_ALWAYS if keep_credential else _UP_OWN_CREDENTIAL
-    return _passing(headers, _UP_USUAL, dropped, _UP_PREFIXES)
+    return (_UP if keep_credential else _UP_WITHOUT_CREDENTIAL).passing(headers)
 
 
 def downstream_headers(headers: Headers, *, own_limits: bool = False) -> Headers:
@@ -116,9 +104,7 @@ def downstream_headers(headers: Headers, *, own_limits: bool = False) -> Headers
     `own_limits`: the client has limits of its own here, so those of the endpoint's account are
     dropped.
     """
-    if own_limits:
-        return _passing(headers, _DOWN_USUAL_OWN_LIMITS, _DOWN, _DOWN_PREFIXES_OWN_LIMITS)
-    return _passing(headers, _DOWN_USUAL, _DOWN, _DOWN_PREFIXES)
+    return (_TO_CLIENT_WITHOUT_LIMITS if own_limits else _TO_CLIENT).passing(headers)
 
 
 def sandboxed(headers: Headers) -> Headers:
@@ -145,31 +131,56 @@ def _is_only_read(headers: Headers) -> bool:
     return len(kinds) == 1 and kinds[0].partition(b";")[0].strip().lower() in _ONLY_READ
 
 
-def _passing(
-    headers: Headers,
-    usual: frozenset[bytes],
-    dropped: frozenset[bytes],
-    prefixes: tuple[bytes, ...],
-) -> Headers:
-    """Return all headers except those dropped by name, by prefix, or listed by Connection.
+class _Filter:
+    """Which headers pass: all but those dropped by name, by prefix, or listed by Connection.
 
-    `usual`: names that always pass; the fast path for nearly every header.
+    A client and an endpoint send the same names again and again, so what they decide is kept for
+    the latest lists of names: looking at each name costs five times as much.
     """
-    kept: Headers = []
-    listed: set[bytes] | None = None
-    for header in headers:
-        name = header[0]
-        if name in usual:
-            kept.append(header)
-        elif name in dropped:
-            if name == b"connection" and header[1] not in _PLAIN_CONNECTION:
-                listed = _names_in(header[1], listed)
-        elif not name.startswith(prefixes):
-            kept.append(header)
-    return kept if listed is None else [header for header in kept if header[0] not in listed]
+
+    def __init__(
+        self,
+        dropped: frozenset[bytes],
+        prefixes: tuple[bytes, ...],
+        kept: frozenset[bytes] = frozenset(),
+    ) -> None:
+        self._dropped = dropped
+        self._prefixes = prefixes
+        self._kept = kept  # in spite of the prefixes
+        self._decided: dict[tuple[bytes, ...], list[bool]] = {}
+
+    def passing(self, headers: Headers) -> Headers:
+        """Return the headers that pass, in their order."""
+        names = tuple(map(_NAME, headers))
+        passes = self._decided.get(names) or self._decide(names)
+        kept = list(compress(headers, passes))
+        if b"connection" in names and (listed := _listed_by_connection(headers)):
+            return [header for header in kept if header[0] not in listed]
+        return kept
+
+    def _decide(self, names: tuple[bytes, ...]) -> list[bool]:
+        passes = [
+            name in self._kept or not (name in self._dropped or name.startswith(self._prefixes))
+            for name in names
+        ]
+        if sum(map(len, names)) <= MAX_DECIDED_BYTES:
+            if len(self._decided) >= MAX_DECIDED:
+                self._decided.clear()
+            self._decided[names] = passes
+        return passes
 
 
-def _names_in(connection: bytes, others: set[bytes] | None) -> set[bytes]:
-    """Return the header names that a Connection header lists, with those of earlier ones."""
-    names = {name.strip().lower() for name in connection.split(b",")}
-    return names if others is None else names | others
+def _listed_by_connection(headers: Headers) -> set[bytes]:
+    """Return the names of headers that Connection headers list: they belong to one connection."""
+    return {
+        name.strip().lower()
+        for header, value in headers
+        if header == b"connection" and value not in _PLAIN_CONNECTION
+        for name in value.split(b",")
+    }
+
+
+_UP = _Filter(_UP_ALWAYS, _UP_PREFIXES)
+_UP_WITHOUT_CREDENTIAL = _Filter(_UP_OWN_CREDENTIAL, _UP_PREFIXES)
+_TO_CLIENT = _Filter(_DOWN, _DOWN_PREFIXES, _OF_TRANSLATION)
+_TO_CLIENT_WITHOUT_LIMITS = _Filter(_DOWN, _DOWN_PREFIXES_OWN_LIMITS, _OF_TRANSLATION)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmproxy.rules import headers as rules
 from llmproxy.rules.headers import downstream_headers, upstream_headers
 
 HOP_BY_HOP = [
@@ -137,3 +138,28 @@ def test_filtering_twice_changes_nothing(given_headers):
     assert upstream_headers(once, keep_credential=False) == once
     once = downstream_headers(given_headers)
     assert downstream_headers(once) == once
+
+
+def test_what_names_decide_is_remembered_for_those_names_alone():
+    """The same list of names again, with other values, in another order, with one more or less."""
+    one = [(b"accept", b"1"), (b"host", b"a"), (b"x-own", b"2")]
+    for headers in (one, one[::-1], one[:2], [*one, (b"x-own", b"3")], one, [(b"x-own", b"9")]):
+        kept = upstream_headers(headers, keep_credential=False)
+        assert kept == [header for header in headers if header[0] != b"host"]
+
+
+def test_a_connection_header_is_read_each_time_though_its_names_are_known():
+    for listed, kept in ((b"x-one", [b"x-two"]), (b"X-Two", [b"x-one"]), (b"close", 2)):
+        headers = [(b"connection", listed), (b"x-one", b"1"), (b"x-two", b"2")]
+        names = [name for name, _ in upstream_headers(headers, keep_credential=True)]
+        assert names == kept or len(names) == kept
+
+
+def test_names_that_are_made_up_do_not_fill_the_memory():
+    for number in range(5 * rules.MAX_DECIDED):
+        name = b"x-%d" % number
+        assert downstream_headers([(name, b"")]) == [(name, b"")]
+    assert len(rules._TO_CLIENT._decided) <= rules.MAX_DECIDED
+    long = (b"x-" + b"y" * rules.MAX_DECIDED_BYTES, b"")
+    assert downstream_headers([long]) == [long]
+    assert (long[0],) not in rules._TO_CLIENT._decided
