@@ -1,7 +1,8 @@
 # make run: set up and start the proxy on 127.0.0.1:4000.   make test: set up and pass the tests.
 # The environment is made in .venv from the hashed locks in requirements/; nothing else is touched.
 
-PYTHON ?= python3
+# Empty: the best one of this machine (tools/choose_python.sh).
+PYTHON ?=
 BIN := .venv/bin
 ARGS ?=
 

@@ -237,6 +237,7 @@ def _serve(options: argparse.Namespace) -> int:
         config_to_serve,
         start_token,
     )
+    from llmproxy.interpreter import this_build  # noqa: PLC0415
     from llmproxy.process import address_of, announcement, serve  # noqa: PLC0415
 
     # A SIGHUP that comes now waits for the reloader; by default it would end the process.
@@ -251,7 +252,13 @@ def _serve(options: argparse.Namespace) -> int:
         address_of(config, options.host, options.port),
         os.environ,
         _batteries(file),
-        announce=partial(announcement, config, str(file or "the environment"), token=start_token()),
+        announce=partial(
+            announcement,
+            config,
+            str(file or "the environment"),
+            token=start_token(),
+            build=this_build(),
+        ),
     )
 
 

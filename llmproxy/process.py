@@ -19,6 +19,7 @@ from llmproxy.batteries.addresses import UNIX, WILDCARDS
 from llmproxy.batteries.settings import full
 from llmproxy.batteries.systemd import Systemd
 from llmproxy.config import Config
+from llmproxy.interpreter import PythonBuild, note_of
 from llmproxy.rules.authority import authority
 from llmproxy.serving import Batteries, serve_on
 from llmproxy.sockets import (
@@ -108,11 +109,17 @@ def open_to_all(config: Config, host: str) -> str | None:
 
 
 def announcement(
-    config: Config, source: str, sockets: Sequence[socket.socket], *, token: str | None
+    config: Config,
+    source: str,
+    sockets: Sequence[socket.socket],
+    *,
+    token: str | None,
+    build: PythonBuild,
 ) -> str:
     """Return what operators read when calls are accepted at these sockets.
 
     `token`: opens `/admin` while nobody has a key for it; None = there is no `/admin`.
+    `build`: of the Python that serves.
     """
     tls = full(config.general_settings).tls
     base, hosts = base_of(sockets, scheme="http" if tls is None else "https"), hosts_of(sockets)
@@ -125,6 +132,8 @@ def announcement(
         lines.append(f"It also listens on {', '.join(map(_in_words, others))}.")
     if token is not None and full(config.general_settings).admin_is_open:
         lines.append(f"Token for /admin from other machines, until somebody has a key: {token}")
+    if note := note_of(build):
+        lines.append(note)
     lines += [warning for host in hosts if (warning := open_to_all(config, host))]
     return "\n".join(lines)
 

@@ -1,9 +1,16 @@
 #!/bin/sh
-# Make .venv with the Python given. Debian and Ubuntu ship Python without its venv module:
-# install that when we may, and say what to do when we may not.
+# Make .venv with the Python given, or else with the best one of this machine. Debian and Ubuntu
+# ship Python without its venv module: install that when we may, and say what to do when we may not.
 set -eu
-python=$1
+python=${1:-}
+why=""
 
+if [ -z "$python" ]; then
+    found=$(sh "$(dirname "$0")/choose_python.sh")
+    python=${found%%"$(printf '\t')"*}
+    why=": ${found#*"$(printf '\t')"}; make PYTHON=... takes another"
+    python=${python:-python3} # not there or too old: told below
+fi
 command -v "$python" >/dev/null || { echo "LLMProxy needs Python 3.11 or newer: apt install python3" >&2; exit 1; }
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "LLMProxy needs Python 3.11 or newer, found $("$python" --version). Try: make PYTHON=python3.12" >&2
@@ -19,5 +26,5 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
         exit 1
     fi
 fi
-echo "Making .venv ..."
+echo "Making .venv with $python$why ..."
 "$python" -m venv .venv

@@ -23,6 +23,7 @@ from llmproxy.batteries.systemd import Systemd
 from llmproxy.batteries.telemetry.shared_memory import SharedMemory
 from llmproxy.composition import import_slow_modules
 from llmproxy.errors import ConfigError, Problem
+from llmproxy.interpreter import this_build
 from llmproxy.process import address_of, announcement, log_to_stderr, say
 from llmproxy.server.server import CANCEL_GRACE_S
 from llmproxy.sockets import CannotListenError
@@ -91,7 +92,7 @@ def serve_with_workers(
             good=LastGoodConfig(count),
         )
         source = f"{file or 'the environment'}, with {count} workers"
-        text = announcement(config, source, port.sockets, token=START_TOKEN)
+        text = announcement(config, source, port.sockets, token=START_TOKEN, build=this_build())
         return _supervisor(context, count, text, Systemd(environ)).run()
 
 

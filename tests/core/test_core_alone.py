@@ -36,7 +36,9 @@ from tests.support.vendor import (
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = ("asgi", "batteries", "tools", "workers")
 # They put the parts together; a program that embeds the core does that itself.
-COMPOSITION = ("__main__.py", "cli.py", "composition", "process.py", "sockets.py")
+COMPOSITION = (
+    *("__main__.py", "cli.py", "composition", "interpreter.py", "process.py", "sockets.py"),
+)
 
 COLLECTOR = "http://127.0.0.1:4318"
 TEAM = {"name": "team-a", "key": "sk-0123456789abcdef"}

@@ -127,7 +127,8 @@ LOCAL_KINDS = (
     FindingKind(
         "slow_python",
         NOTE,
-        "this Python ({version}) was built without optimisation: calls cost more CPU.",
+        "this Python ({version}) was built without profile-guided optimisation: a call takes "
+        "{more} more CPU.",
         "Use a Python that was built with --enable-optimizations, as distributions and uv have.",
     ),
     FindingKind(

@@ -8,7 +8,6 @@ import shutil
 import ssl
 import stat
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 from llmproxy.batteries.settings import FullConfig, FullSettings
 from llmproxy.batteries.state_folder import state_folder
 from llmproxy.batteries.store import address_of as store_address
+from llmproxy.interpreter import MORE_CPU, PythonBuild, this_build
 from llmproxy.process import address_of, open_to_all
 from llmproxy.tools.doctor.findings import DoctorFinding, found
 
@@ -56,12 +56,17 @@ def machine_findings(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if workers is not None and cores is not None and workers > cores:
         yield found("more_workers_than_cores", "this machine", workers=workers, cores=cores)
-    if "--enable-optimizations" not in str(sysconfig.get_config_var("CONFIG_ARGS") or ""):
-        version = ".".join(map(str, sys.version_info[:3]))
-        yield found("slow_python", sys.executable, version=version)
+    yield from slow_python(this_build())
     for kept in kept_folders(settings, environ):
         yield from disk_space(kept)
     yield from own_certificate(settings)
+
+
+def slow_python(build: PythonBuild) -> Iterator[DoctorFinding]:
+    """Yield a Python that makes calls dearer."""
+    if not build.profile_guided:
+        version = ".".join(map(str, sys.version_info[:3]))
+        yield found("slow_python", sys.executable, version=version, more=MORE_CPU)
 
 
 def own_authorities(file: str | None) -> Iterator[DoctorFinding]:

@@ -11,7 +11,7 @@ from llmproxy.tools.doctor.findings import found
 from llmproxy.tools.doctor.report import as_json, as_text, exit_status, sorted_findings
 from tests.tools.doctor.live import config_of, entry
 
-NOTE = found("slow_python", "python", version="3.11.1")
+NOTE = found("slow_python", "python", version="3.11.1", more="a lot")
 WARNING = found("one_endpoint", "m")
 FAULT = found("port_refused", "m/a", address="h:1")
 
@@ -88,7 +88,7 @@ def lines_of(width, names):
     config = parse_config(text, {}, file="x")
     endpoints = endpoints_to_examine(config, endpoints_of(config))
     findings = [found("port_refused", endpoint.subject, address="h:1") for endpoint in endpoints]
-    note = found("slow_python", "/opt/python", version="3.11.1")
+    note = found("slow_python", "/opt/python", version="3.11.1", more="a lot")
     report = as_text(
         [*findings, note], endpoints, ["a note."], width=width, table_width=width, colour=False
     )
