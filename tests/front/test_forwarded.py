@@ -90,3 +90,38 @@ def test_only_the_header_of_the_config_is_read():
     forged = [(b"forwarded", b"for=198.51.100.9"), (b"x-real-ip", b"198.51.100.9")]
     assert client("10.0.0.1", "203.0.113.7", other=forged) == "203.0.113.7"
     assert client("10.0.0.1", other=forged) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        '"a, for=9.9.9.9;y=b"', '"a,for=9.9.9.9"', '"a;for=9.9.9.9;b"', '"\\", for=9.9.9.9;y=\\""',
+        '"a\\\\"', '"for=9.9.9.9"', '",for=9.9.9.9,"', '";for=9.9.9.9"',
+    ],
+)  # fmt: skip
+def test_what_a_proxy_quotes_names_nobody(host):
+    """A client can put anything into its Host, and its proxy into `host=`."""
+    for value in (f"for=203.0.113.7;host={host}", f"host={host};for=203.0.113.7"):
+        for whole in (value, f"for=1.2.3.4, {value}", f"{value}, for=10.0.0.2"):
+            assert client("10.0.0.1", whole, header="forwarded") == "203.0.113.7"
+
+
+@pytest.mark.parametrize(
+    "sent", ['"', 'for="', 'for="x, for=9.9.9.9', "\\", '\\"', 'a="b\\', ';;"']
+)
+def test_what_a_client_wrote_before_hides_it_from_no_proxy(sent):
+    assert client("10.0.0.1", f"{sent}, for=203.0.113.7", header="forwarded") == "203.0.113.7"
+    assert client("10.0.0.1", f"{sent}, 203.0.113.7") == "203.0.113.7"
+
+
+@pytest.mark.parametrize(
+    ("header", "hop"), [("forwarded", "for=10.0.0.2"), ("x-forwarded-for", "10.0.0.2")]
+)
+def test_no_list_is_read_without_end(header, hop):
+    """Each would be believed; the event loop would stand still meanwhile."""
+    long = ", ".join(
+        ["for=203.0.113.7" if header == "forwarded" else "203.0.113.7"] + [hop] * 5_000
+    )
+    assert client("10.0.0.1", long, header=header) == "10.0.0.2"
+    for marks in ('"' * 60_000, "," * 60_000, "\\" * 60_000, ";" * 60_000):
+        assert client("10.0.0.1", marks, header=header) == "10.0.0.1"
