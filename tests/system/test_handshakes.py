@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from tests.support.certificates import Authority
-from tests.support.client import CHAT, Connection, request
+from tests.support.client import CHAT, request
 from tests.support.process import command, running
 from tests.support.run import bounded
 from tests.support.tls import ask, config_with_tls, connect_to
@@ -240,9 +240,7 @@ async def test_a_client_of_http_2_alone_is_answered_in_words(tmp_path, authority
         async with running(tmp_path, config=config_with_tls(vendor, pair)) as proxy:
             context = authority.client_context()
             context.set_alpn_protocols(["h2"])
-            connection = Connection(
-                *await asyncio.open_connection("localhost", proxy.port, ssl=context)
-            )
+            connection = await connect_to(proxy, context)
             await connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
             reply = await connection.reply()
             connection.leave()

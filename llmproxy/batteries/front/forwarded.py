@@ -20,7 +20,6 @@ _MARK = re.compile(r'(?P<slashes>\\*)"|,')
 _IPV6 = re.compile(r"\[([^\]]*)\](?::[0-9]{1,5})?")
 _IPV4 = re.compile(r"([0-9.]+)(?::[0-9]{1,5})?")
 
-
 # More proxies than there are between any client and us, each with a long name.
 MAX_HOPS = 32
 MAX_CHARS = 8_192
