@@ -11,7 +11,7 @@ from shutil import which
 import pytest
 import yaml
 
-from tests.deploy.fronts import CLIENT, HIDDEN, PATH, free_port
+from tests.deploy.fronts import CLIENT, HIDDEN, PATH, free_port, installed
 from tests.support.certificates import Authority
 from tests.support.client import CHAT, STREAM, Connection, request
 from tests.support.process import running
@@ -96,13 +96,7 @@ async def curl(folder, port, path, *arguments):
     return int(status), version, body
 
 
-@pytest.mark.parametrize(
-    "front",
-    [
-        pytest.param(name, marks=pytest.mark.skipif(which(name) is None, reason="not installed"))
-        for name in HEADINGS
-    ],
-)
+@pytest.mark.parametrize("front", installed(HEADINGS))
 @pytest.mark.skipif(which("curl") is None, reason="curl is not installed")
 @bounded()
 async def test_a_front_speaks_http_2_and_passes_everything_on(tmp_path, front):

@@ -8,7 +8,7 @@ from shutil import which
 
 import pytest
 
-from tests.deploy.fronts import CLIENT, HIDDEN, PATH, free_port
+from tests.deploy.fronts import CLIENT, HIDDEN, PATH, free_port, installed
 from tests.support.run import bounded
 from tests.support.vendor import always, http, scripted
 
@@ -77,13 +77,7 @@ async def status(port, path):
     return int(said)
 
 
-@pytest.mark.parametrize(
-    "front",
-    [
-        pytest.param(name, marks=pytest.mark.skipif(which(name) is None, reason="not installed"))
-        for name in FILES
-    ],
-)
+@pytest.mark.parametrize("front", installed(FILES))
 @pytest.mark.skipif(which("curl") is None, reason="curl is not installed")
 @bounded()
 async def test_clients_reach_no_operators_path_and_cannot_forge_their_address(tmp_path, front):
