@@ -191,8 +191,6 @@ class Group:
             not state.drained and (state.alone or state.breaker.admits(now))
             for state in self.states
         )
-        if healthy and not self.queue.restricted:
-            return []
         doubtful = [demand for demand in self.queue if demand.restricted or not healthy]
         return [
             demand for demand in doubtful if isinf(self.available_in_s(demand, now, newcomer=False))
@@ -240,8 +238,7 @@ class Group:
         hopeful = [state for state in self.states if state not in useless]
         if not hopeful:
             return None
-        healthy = [state for state in hopeful if state.alone or state.breaker.admits(now)]
-        hopeful = healthy or hopeful
+        hopeful = [s for s in hopeful if s.alone or s.breaker.admits(now)] or hopeful
         ahead, tokens_ahead = self.queue.position(demand.priority)
         requests = 1 + ceil(ahead / len(hopeful))
         more = tokens_ahead // len(hopeful)

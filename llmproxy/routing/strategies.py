@@ -17,6 +17,8 @@ Shares = list[float]
 class Strategy:
     """`weighted`, and the base class of the others: calls are shared by weight within a tier."""
 
+    moves_shares = False  # from call to call: each needs the shares of the moment
+
     def tiers(self, states: Sequence[EndpointState]) -> list[list[EndpointState]]:
         """Order the endpoints into groups of equal preference, the preferred ones first.
 

@@ -18,13 +18,15 @@ class TierBalance:
 
     It counts only what conversations change: calls that take their turn are even by themselves.
     Shares are those of the moment of each call, so an endpoint that was out is owed nothing.
+    `is_even`: no place got more than its share.
     """
 
-    __slots__ = ("_ahead", "_at", "_due", "_even_calls", "_even_shares")
+    __slots__ = ("_ahead", "_at", "_due", "_even_calls", "_even_shares", "is_even")
 
     def __init__(self, places: int) -> None:
         self._ahead = [0.0] * places  # calls more than its share; the sum is 0
         self._due = [0.0] * places  # calls that its share promised
+        self.is_even = True
         self._at = 0.0
         # Calls that were given evenly and are not in `_due` yet, and their shares.
         self._even_calls = 0
@@ -37,6 +39,7 @@ class TierBalance:
             rest = exp((self._at - now) / WINDOW_S)
             self._ahead = [calls * rest for calls in self._ahead]
             self._due = [calls * rest for calls in self._due]
+            self.is_even = max(self._ahead) <= NOTHING
             self._at = now
 
     def give(self, got: Sequence[float], shares: Sequence[float], calls: float = 1.0) -> None:
@@ -46,11 +49,13 @@ class TierBalance:
         for place, share in enumerate(shares):
             self._due[place] += share * due
             self._ahead[place] += got[place] * given - share * due
+        self.is_even = max(self._ahead) <= NOTHING
 
     def give_evenly(self, shares: Sequence[float]) -> None:
         """Count a call of which each place got the part that it was due."""
-        if shares != self._even_shares:
-            self._add_even_calls()
+        if shares is not self._even_shares:
+            if shares != self._even_shares:
+                self._add_even_calls()
             self._even_shares = shares
         self._even_calls += 1
 
@@ -60,11 +65,6 @@ class TierBalance:
             for place, share in enumerate(self._even_shares):
                 self._due[place] += share * due
             self._even_calls = 0
-
-    @property
-    def is_even(self) -> bool:
-        """Whether no place got more than its share."""
-        return max(self._ahead) <= NOTHING
 
     def is_ahead(self, place: int, by: float = 0.0) -> bool:
         """Return whether a place got more than its share, by `by` of it."""

@@ -144,6 +144,15 @@ class ConversationTurn:
         self._affinity.memory.note(self._key, state, now)
         return self._why if state is self._chosen else None
 
+    def takes_turns(self, tier: Tier, shares: Sequence[float], now: float) -> bool:
+        """Return whether it prefers none and conversations have taken nothing: then count it."""
+        if self._key is not None:
+            return False
+        balance = self._affinity.balance_of(tier, now)
+        if balance.is_even:
+            balance.give_evenly(shares)
+        return balance.is_even
+
     def choose(self, tier: Tier, weights: list[float], now: float) -> EndpointState:
         """Return the endpoint of a tier that takes the call. `weights`: 0 = it does not take it."""
         balance = self._affinity.balance_of(tier, now)

@@ -26,6 +26,8 @@ class LowestLatency(Strategy):
     An endpoint without a recent answer counts as no slower than the fastest one.
     """
 
+    moves_shares = True
+
     def adopt(self, states: Sequence[EndpointState]) -> None:
         """Measure the endpoints of a group. What is known of them stays."""
         for state in states:

@@ -15,6 +15,8 @@ class LeastBusy(Strategy):
     shared by weight.
     """
 
+    moves_shares = True
+
     def shares(self, states: Sequence[EndpointState], shares: Shares, now: float) -> Shares:
         """Keep the shares of the least busy endpoints; the others get 0."""
         del now

@@ -20,8 +20,10 @@ from llmproxy.record import CallRecord
 from llmproxy.routing import EndpointState, Group, Pool
 from llmproxy.routing.token_estimates import Accuracy
 
-# While much is left for all, one small call is measured in this many seconds.
+# While much is left for all, one small call is measured in this many seconds for each endpoint: all
+# of them are looked at for it, and each gets as many calls in between as one alone would.
 MEASURE_EVERY_S = 0.005
+LONGEST_ROUGH_S = 0.25
 ROUGH_BYTES = 8_192
 # Where only costs are estimated, one call in so many is measured, to learn from its usage.
 LEARN_EVERY = 8
@@ -76,7 +78,7 @@ class LearnedEstimates(TooLargeCalls):
             return int(len(body) * self._tokens_a_byte) + (call.max_output_tokens or 0), None
         tokens, size = self.of(call)
         if size is not None and all(state.capacity.has_plenty(tokens) for state in states):
-            self._rough_until = now + MEASURE_EVERY_S
+            self._rough_until = now + min(MEASURE_EVERY_S * len(states), LONGEST_ROUGH_S)
             self._tokens_a_byte = (tokens - (call.max_output_tokens or 0)) / max(1, size.text_bytes)
         return tokens, size
 
