@@ -238,7 +238,10 @@ def plus(one: T, other: T) -> T:
 
 
 def minus(one: T, other: T) -> T:
-    """Return what has been counted since `other`, an earlier state of `one`."""
+    """Return what has been counted since `other`, an earlier state of `one`.
+
+    Groups, endpoints, callers and spend of which nothing was counted are left out.
+    """
     difference: T = _combined(one, other, -1)
     return difference
 
@@ -255,6 +258,7 @@ def _combined(one: Any, other: Any, sign: int) -> Any:
             combined = {
                 key: _combined(value, other[key], sign) if key in other else value
                 for key, value in one.items()
+                if sign > 0 or not _is_unchanged(value, other.get(key))
             }
             # Counters do not disappear, so an earlier state has no other keys.
             return combined if sign < 0 else {**other, **combined}
@@ -262,6 +266,10 @@ def _combined(one: Any, other: Any, sign: int) -> Any:
             return [mine + sign * others for mine, others in zip(one, other, strict=True)]
         case _:
             return one + sign * other
+
+
+def _is_unchanged(value: Any, earlier: Any) -> bool:
+    return isinstance(value, msgspec.Struct) and value == earlier
 
 
 def quantile(counts: Sequence[int], q: float, bounds: Sequence[float] = SECONDS) -> float | None:

@@ -148,6 +148,13 @@ class StatsCollector:
             stats.gauges = plus(stats.gauges, others.gauges)
         return stats
 
+    def counters(self) -> Counters:
+        """Return the counters of all workers together."""
+        counters = self._own_counters()
+        for packed in self._others(STATS):
+            counters = plus(counters, _decode_stats(packed).counters)
+        return counters
+
     def calls(self, *, notable: bool = False) -> list[CallFinished]:
         """Return the latest calls of all workers, newest first."""
         self._recorder.record_pending()
@@ -194,21 +201,23 @@ class StatsCollector:
     def _others(self, part: int) -> Iterable[bytes]:
         return () if self._slot is None else self._slot.memory.read_others(self._slot.number, part)
 
-    def _own_stats(self) -> Stats:
-        runtime = self._live.runtime
-        cache = cache_of(runtime)
+    def _own_counters(self) -> Counters:
+        cache = cache_of(self._live.runtime)
         # A copy, because counting goes on in the originals.
         failed = {} if self.front is None else dict(self.front().failed)
         counting = Counters(self._recorder.counters(), cache.counters, cache.store_counters, failed)
-        counters = _decode_counters(_encode(counting))
+        return plus(_decode_counters(_encode(counting)), self._before)
+
+    def _own_stats(self) -> Stats:
+        runtime = self._live.runtime
         worker = str(0 if self._slot is None else self._slot.number)
         gauges = Gauges(
             runtime.in_flight,
             _group_gauges(runtime, worker),
-            _cache_gauges(cache),
+            _cache_gauges(cache_of(runtime)),
             _database_gauges(self.store),
         )
-        return Stats(plus(counters, self._before), gauges)
+        return Stats(self._own_counters(), gauges)
 
 
 def cache_of(runtime: Runtime) -> TwoLevelCache:

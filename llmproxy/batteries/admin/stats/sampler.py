@@ -38,7 +38,7 @@ class Sampler:
         self._live = live
         self.collector = collector
         self.wall = wall
-        now, counters = wall(), collector.stats().counters
+        now, counters = wall(), collector.counters()
         self.started_at = now
         self.minutes = TimeSeries(STEP_S, STEPS, counters, now)
         self.hours = TimeSeries(LONG_STEP_S, LONG_STEPS, counters, now)
@@ -63,7 +63,7 @@ class Sampler:
         self._sample_statuses(now)
         if not self.minutes.is_due(now):
             return
-        counters = self.collector.stats().counters
+        counters = self.collector.counters()
         counters.calls.spend = {}  # charts show none of it, and there may be much of it
         self.last_point = self.minutes.end_step(counters, now)
         if self.hours.is_due(now):

@@ -67,6 +67,8 @@ class Slowness:
             earlier, old = until_then.get(group, {}), self._before.get(group, {})
             for endpoint, counts in endpoints.items():
                 before = earlier.get(endpoint, NONE)
+                if counts == before:  # without an answer in the last minute, none is slow
+                    continue
                 known = self._slow.get((group, endpoint))
                 recent = _less(counts, before)
                 usual = _less(before, old.get(endpoint, NONE))
