@@ -24,7 +24,7 @@ BY_THREADS = {
     "admin": ("app",),
     "shared_state": ("opening",),
     "budgets": ("sync",),
-    "store": ("engines", "schema"),
+    "store": ("connections", "schema"),
 }
 # Battery -> modules that a call would wait for: the first that is translated, or uses a WebSocket.
 BY_CALLS = {

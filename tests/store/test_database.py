@@ -5,15 +5,17 @@ import json
 import sqlite3
 import stat
 import sys
+from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.batteries.store import Database, StoreUnavailable, address_of
+from llmproxy.batteries.store.connections import CountersOfFile
 from llmproxy.batteries.store.schema import HEAD, KNOWN
-from llmproxy.batteries.store.tables import metadata, teams
+from llmproxy.batteries.store.tables import metadata, teams, versions
 from llmproxy.composition import store_warnings
 from tests.support.postgres import postgres
 from tests.support.proxy import config_for
@@ -171,3 +173,70 @@ def test_the_door_imports_no_sqlalchemy():
 
     code = "import sys, llmproxy.batteries.store; sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@both
+@bounded()
+async def test_the_counters_of_changes_are_read_as_another_instance_has_counted(kind, tmp_path):
+    async with database_url(kind, tmp_path) as url:
+        ours, other = (Database(address_of(url, {})) for _ in range(2))
+        assert await ours.counters() == {}
+        await other.execute(insert(versions).values(name="keys", version=7))
+        assert await ours.counters() == {"keys": 7}
+        await other.execute(update(versions).values(version=8))
+        assert await ours.counters() == {"keys": 8}
+        for database in (ours, other):
+            await database.close()
+
+
+@bounded()
+async def test_a_poll_of_a_file_runs_nothing_of_sqlalchemy(tmp_path):
+    entered = []
+
+    def note(frame, event, _argument):
+        if event == "call":
+            entered.append(frame.f_globals.get("__name__", ""))
+
+    async with open_database("sqlite", tmp_path) as database:
+        await database.counters()
+        sys.setprofile(note)
+        try:
+            for _ in range(10):
+                await database.counters()
+        finally:
+            sys.setprofile(None)
+    assert [name for name in entered if name.startswith("sqlalchemy")] == []
+    assert 0 < len(entered) / 10 < 250, "functions entered by a poll"
+
+
+@bounded()
+async def test_counters_of_a_file_without_tables_say_what_is_wrong_and_make_no_file(tmp_path):
+    async with open_database("sqlite", tmp_path) as database:
+        await database.execute(text("DROP TABLE versions"))
+        with pytest.raises(StoreUnavailable, match=r"store\.sqlite cannot be used: no such table"):
+            await database.counters()
+    gone = tmp_path / "gone.sqlite"
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        await CountersOfFile(gone, within_s=1.0).read()
+    assert not gone.exists()
+
+
+@bounded()
+async def test_a_closed_database_keeps_no_file_open(tmp_path):
+    async with open_database("sqlite", tmp_path) as database:
+        await database.counters()
+        assert open_files(tmp_path)
+    assert open_files(tmp_path) == []
+
+
+def open_files(folder):
+    """Return the files of a folder that this process has open."""
+    links = Path("/proc/self/fd").iterdir()
+    return [place for link in links if (place := _target(link)).startswith(str(folder))]
+
+
+def _target(link):
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:  # of the listing itself
+        return ""

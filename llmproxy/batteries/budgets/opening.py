@@ -76,12 +76,11 @@ class StoredBudgets:
             for account in self._budgets.accounts:
                 account.before = account.before or 0
             return []
-        stored = await self._module()
-        rows = await self._database.fetch(stored.versions_now(), polls=True)
-        seen = {row.name: row.version for row in rows}
+        seen = await self._database.counters()
         if not seen and self._seen:
             raise StoreEmptied("budgets")
         if seen != self._seen:
+            stored = await self._module()
             made: list[Budget] = []
             for row in await self._database.fetch(stored.all_budgets(), polls=True):
                 try:

@@ -13,15 +13,9 @@ from sqlalchemy import Row, Select, func, select, union_all
 from llmproxy.batteries.budgets.accounts import BudgetAccount
 from llmproxy.batteries.budgets.budget import NOTIFY_AT, Budget, Kind, Unit
 from llmproxy.batteries.budgets.periods import Per
-from llmproxy.batteries.store.tables import budgets, calls, spend, spend_by_label, versions
+from llmproxy.batteries.store.tables import budgets, calls, spend, spend_by_label
 
 HOUR_S, DAY_S = 3600, 86_400
-COUNTERS = ("keys", "budgets")  # rows of `versions` that change when a budget does
-
-
-def versions_now() -> Select[Any]:
-    """Select the counters of changes."""
-    return select(versions.c.name, versions.c.version).where(versions.c.name.in_(COUNTERS))
 
 
 def all_budgets() -> Select[Any]:

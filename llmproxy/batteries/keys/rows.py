@@ -10,7 +10,7 @@ from sqlalchemy import Row, Select, select
 
 from llmproxy.batteries.callers import TeamRules
 from llmproxy.batteries.keys.key import Key
-from llmproxy.batteries.store.tables import keys, teams, versions
+from llmproxy.batteries.store.tables import keys, teams
 
 PAGE = 2_000
 NAME = "keys"  # of the row in `versions` that counts the changes of keys and teams
@@ -21,11 +21,6 @@ _FOR_CALLS = (
     *(keys.c.digest, keys.c.second_digest, keys.c.second_until, keys.c.version),
     keys.c.deleted_at,
 )
-
-
-def version_now() -> Select[Any]:
-    """Select the number of the last change."""
-    return select(versions.c.version).where(versions.c.name == NAME)
 
 
 def page_of_all(after: str) -> Select[Any]:

@@ -19,13 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from llmproxy.batteries.keys.copy import FORMAT, CopyHead, write_copy
 from llmproxy.batteries.keys.known import KnownKeys
 from llmproxy.batteries.keys.rows import (
+    NAME,
     PAGE,
     all_teams,
     changes_of,
     page_of_all,
     page_of_changes,
     team_of,
-    version_now,
 )
 from llmproxy.batteries.keys.table import KeyTable
 from llmproxy.batteries.store import Database, StoreEmptied, StoreUnavailable
@@ -74,9 +74,8 @@ class KeySync:
     async def read_changes(self) -> None:
         """Read what has changed since the last time. Raises StoreUnavailable."""
         async with self._reading:
-            rows = await self.database.fetch(version_now(), polls=True)
-            version = rows[0].version if rows else 0
-            if not rows and self._version:
+            version = (await self.database.counters()).get(NAME, 0)
+            if not version and self._version:
                 raise StoreEmptied("keys")
             if version < self._version:  # it was restored from a backup
                 self._version = 0

@@ -18,7 +18,9 @@ from llmproxy.batteries.store.remedies import doubt, reason, remedy
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Row
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from llmproxy.batteries.store.connections import StoreConnections
 
 WITHIN_S = 10.0
 UPGRADE_WITHIN_S = 60.0
@@ -39,11 +41,10 @@ class Database:
         self.address = address
         self._within_s = within_s
         self._secrets = Secrets(address.passwords)
-        self._engine: AsyncEngine | None = None
+        self._connections: StoreConnections | None = None
         self._loaded = self._prepared = False
         self._connecting, self._preparing = asyncio.Lock(), asyncio.Lock()
         self._left_alone: set[asyncio.Future[Any]] = set()
-        self._opened: tuple[int, int] | None = None  # which file that is
         self._readers, self._pollers = asyncio.Semaphore(READERS), asyncio.Semaphore(POLLERS)
 
     @property
@@ -54,7 +55,7 @@ class Database:
     async def load(self) -> None:
         """Import SQLAlchemy, if nobody has: half a second, in a thread, of no statement's time."""
         if not self._loaded:
-            await asyncio.to_thread(import_module, "llmproxy.batteries.store.engines")
+            await asyncio.to_thread(import_module, "llmproxy.batteries.store.connections")
             await asyncio.to_thread(import_module, "llmproxy.batteries.store.schema")
             self._loaded = True
 
@@ -76,7 +77,7 @@ class Database:
         from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
         from llmproxy.batteries.store.schema import look  # noqa: PLC0415
 
-        engine = (await self._connected()).execution_options(**{READS: True})
+        engine = (await self._connected()).engine.execution_options(**{READS: True})
         async with engine.connect() as connection:
             await connection.run_sync(look, self.address)
 
@@ -90,11 +91,21 @@ class Database:
         async def read() -> Sequence[Row[Any]]:
             from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
 
-            engine = (await self._connected()).execution_options(**{READS: True})
+            engine = (await self._connected()).engine.execution_options(**{READS: True})
             async with engine.connect() as connection, self._ending(connection):
                 return (await connection.execute(statement)).all()
 
         async with self._turn(self._pollers if polls else self._readers):
+            return await self._bounded(read())
+
+    async def counters(self) -> dict[str, int]:
+        """Return the counters of changes by name, for who polls. Raises StoreUnavailable."""
+        await self._prepare()
+
+        async def read() -> dict[str, int]:
+            return await (await self._connected()).read_counters()
+
+        async with self._turn(self._pollers):
             return await self._bounded(read())
 
     async def execute(self, *statements: Executable) -> None:
@@ -114,9 +125,9 @@ class Database:
         await self._prepare(within_s)
 
         async def write() -> T:
-            engine = await self._connected()
-            await asyncio.to_thread(self._refuse_another_file)
-            async with engine.begin() as connection:
+            connections = await self._connected()
+            await asyncio.to_thread(self._refuse_another_file, connections)
+            async with connections.engine.begin() as connection:
                 return await work(connection)
 
         return await self._bounded(write(), within_s)
@@ -128,22 +139,23 @@ class Database:
         async def work() -> None:
             from llmproxy.batteries.store.schema import upgrade  # noqa: PLC0415
 
-            async with (await self._connected()).begin() as connection:
+            async with (await self._connected()).engine.begin() as connection:
                 await connection.run_sync(upgrade, self.address)
 
         await self._bounded(work())
 
     async def close(self) -> None:
         """Close the connections."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            await asyncio.wait({asyncio.ensure_future(engine.dispose())}, timeout=self._within_s)
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            closing = asyncio.ensure_future(connections.close())
+            await asyncio.wait({closing}, timeout=self._within_s)
 
-    async def _connected(self) -> AsyncEngine:
+    async def _connected(self) -> StoreConnections:
         async with self._connecting:
-            if self._engine is None:
-                self._engine = await asyncio.to_thread(self._make_engine)
-            return self._engine
+            if self._connections is None:
+                self._connections = await asyncio.to_thread(self._connect)
+            return self._connections
 
     async def _prepare(self, within_s: float | None = None) -> None:
         """Make or upgrade the tables, unless they are this program's: once, in a time of its own.
@@ -165,27 +177,25 @@ class Database:
         from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
         from llmproxy.batteries.store.schema import version_of  # noqa: PLC0415
 
-        engine = (await self._connected()).execution_options(**{READS: True})
+        engine = (await self._connected()).engine.execution_options(**{READS: True})
         async with engine.connect() as connection:
             return await connection.run_sync(version_of)
 
     async def _make_tables(self) -> None:
         from llmproxy.batteries.store.schema import prepare  # noqa: PLC0415
 
-        async with (await self._connected()).begin() as connection:
+        async with (await self._connected()).engine.begin() as connection:
             await connection.run_sync(prepare, self.address)
 
-    def _make_engine(self) -> AsyncEngine:
+    def _connect(self) -> StoreConnections:
         """Runs in a thread: it may touch the disk."""
-        from llmproxy.batteries.store.engines import engine_of  # noqa: PLC0415
+        from llmproxy.batteries.store.connections import StoreConnections  # noqa: PLC0415
 
-        engine = engine_of(self.address, within_s=self._within_s)
-        self._opened = identity_of(self.address)
-        return engine
+        return StoreConnections(self.address, within_s=self._within_s)
 
-    def _refuse_another_file(self) -> None:
+    def _refuse_another_file(self, connections: StoreConnections) -> None:
         """Raise StoreUnavailable if the file is gone: what is written to it then, nobody finds."""
-        if identity_of(self.address) != self._opened:
+        if identity_of(self.address) != connections.opened:
             raise StoreUnavailable(
                 f"{self.address} was deleted or replaced while this process uses it. Start the "
                 "proxy again (stop it before you replace the file the next time)."
@@ -268,12 +278,12 @@ class Database:
         self._left_alone.add(task)
         task.add_done_callback(self._left_alone.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        if self.address.server is None or self._engine is None:
+        if self.address.server is None or self._connections is None:
             return
         task.cancel()
-        engine, self._engine = self._engine, None
+        connections, self._connections = self._connections, None
         self._connecting = asyncio.Lock()
-        closing = asyncio.ensure_future(engine.dispose())
+        closing = asyncio.ensure_future(connections.close())
         self._left_alone.add(closing)
         closing.add_done_callback(self._left_alone.discard)
 
