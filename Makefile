@@ -6,7 +6,7 @@ PYTHON ?=
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-litellm test-deploy test-image manifests image coverage mutants check check-types check-rules check-js format bench cost e2e lock docs site test-site dist dist-check release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-litellm test-deploy test-image manifests image coverage mutants check check-types check-rules check-js format bench bench-peers cost e2e lock docs site test-site dist dist-check release clean
 .DEFAULT_GOAL := run
 # Many images set it, and then every process would compile and pytest rewrite all files again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -98,6 +98,10 @@ test-site: .venv/.dev site  ## the links, anchors and assets of the built site
 bench: .venv/.bench  ## nginx, LLMProxy and direct, side by side; writes bench/RESULTS.md
 	@$(BIN)/python bench/run.py $(ARGS)
 
+# A network of its own: one of the peers listens on every address.
+bench-peers: .venv/.bench .venv-peers/.ready  ## CPU per call and chunk beside other gateways of PyPI, in one run
+	@unshare -rn sh -c 'ip link set lo up && exec $(BIN)/python bench/peers.py $(ARGS)'
+
 cost: .venv/.run  ## what a call and a chunk cost, in instructions and bytecodes; ARGS="--functions 20" names the dearest
 	@$(BIN)/python bench/cost.py $(ARGS)
 
@@ -120,6 +124,12 @@ lock: .venv/.dev  ## resolve the locks again (needed after a change of dependenc
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
+.venv-peers/.ready: requirements/peers.txt | .venv/bin/python
+	@echo "Installing the other gateways into .venv-peers ..."
+	@rm -rf .venv-peers && $(BIN)/python -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
 dist: .venv/.dev  ## build wheel, source archive, SBOM and licences of this commit into dist/
 	@$(BIN)/python tools/dist.py $(ARGS)
 
@@ -130,4 +140,4 @@ release: .venv/.dev  ## check that this commit can be released, and build it; do
 	@$(BIN)/python tools/release.py $(ARGS)
 
 clean:
-	rm -rf .venv .venv-litellm .venv-pythons site dist bench/work tests/browser/work
+	rm -rf .venv .venv-litellm .venv-peers .venv-pythons site dist bench/work tests/browser/work

@@ -32,30 +32,6 @@ T = TypeVar("T")
 PATH = "/v1/chat/completions"
 CONNECT_BATCH = 50  # connections opened at once, so that no listen queue overflows
 ANSWER_TIMEOUT_S = 10.0
-ANSWER = json.dumps(  # what every vendor of whole answers says: 0.6 kB
-    {
-        "id": "chatcmpl-BenchBenchBenchBenchBenchBe",
-        "object": "chat.completion",
-        "created": 1763870000,
-        "model": "gpt-4.1-2025-04-14",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": "A gateway stands between. " * 8},
-                "logprobs": None,
-                "finish_reason": "stop",
-            }
-        ],
-        "usage": {
-            "prompt_tokens": 190,
-            "completion_tokens": 36,
-            "total_tokens": 226,
-            "prompt_tokens_details": {"cached_tokens": 0},
-        },
-        "system_fingerprint": "fp_0123456789",
-    },
-    separators=(",", ":"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +277,8 @@ class Streams:
         """Open all; returns when each one has brought its first events."""
         loop = asyncio.get_running_loop()
         bench = [self.chunks, self.interval_ms]
-        wire = request_bytes(self.address, chat_body(self.address.model, stream=True, bench=bench))
+        body = chat_body(self.address.model, stream=True, user=f"bench {bench}")
+        wire = request_bytes(self.address, body)
         for number in range(self.count):
             _, stream = await loop.create_connection(
                 lambda: StreamConnection(self, wire), "127.0.0.1", self.address.port

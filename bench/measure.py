@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import load
+import upstream
 from load import Address, Streams
 from processes import BenchError, Memory, Started
 
@@ -143,7 +144,7 @@ def first_answer(target: Target, process: Started, timeout_s: float = 20.0) -> N
         except (OSError, http.client.HTTPException) as error:
             found = repr(error)
         else:
-            if status == 200 and body == load.ANSWER.encode():
+            if status == 200 and body == upstream.ANSWER.encode():
                 return
             found = f"{status} {body[:300]!r}"
         time.sleep(0.002)

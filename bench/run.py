@@ -24,6 +24,7 @@ import all_of_it
 import load
 import measure
 import report
+import upstream
 from all_of_it import PLAIN
 from load import Address
 from measure import BLIND, HIT, MISS, UNCOUNTED, WATCHED, Plan, Sheet, Target
@@ -165,7 +166,7 @@ def vendors(stack: ExitStack, load_core: int) -> dict[str, int]:
     """Start the two vendors on the load core; return their ports."""
     ports = {"chat_port": free_port(), "stream_port": free_port()}
     chat, stream = Address(ports["chat_port"], MODEL), Address(ports["stream_port"], STREAM_MODEL)
-    config = filled("nginx-upstream.conf", {**ports, "answer": load.ANSWER})
+    config = filled("nginx-upstream.conf", {**ports, "answer": upstream.ANSWER})
     vendor = stack.enter_context(nginx("vendor", config, load_core, None))
     script = [sys.executable, str(HERE / "upstream.py"), str(stream.port)]
     log = WORK / "stream-vendor.log"

