@@ -102,12 +102,11 @@ class Dialer:
                     ssl=self._tls_context() if address.tls else None,
                     server_hostname=address.host if address.tls else None,
                 )
+                return connection
             except ssl.SSLError:
                 raise
             except OSError as error:
                 last = error
-                continue
-            return connection
         raise last or OSError("no address")
 
     def _tls_context(self) -> ssl.SSLContext:

@@ -8,8 +8,6 @@ while the resolver fails, the last result is used for up to ten minutes.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +28,14 @@ def system_lookup(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(sockaddr[0]) for _, _, _, _, sockaddr in found))
 
 
+def _is_address(host: str) -> bool:
+    """Return whether a host is an address already. A name has no colon."""
+    try:
+        return ":" in host or bool(socket.inet_pton(socket.AF_INET, host))
+    except (OSError, ValueError):  # ValueError: it cannot be written for the system
+        return False
+
+
 class _CachedLookup(msgspec.Struct, frozen=True):
     addresses: list[str]
     looked_up_at: float
@@ -48,8 +54,8 @@ class CachingResolver:
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """Return addresses to try in turn. Raises OSError if the name cannot be resolved."""
-        with contextlib.suppress(ValueError):
-            return [str(ipaddress.ip_address(host))]
+        if _is_address(host):
+            return [host]
         cached = self._cache.get(host)
         if cached is not None and self._clock() - cached.looked_up_at < FRESH_S:
             return cached.addresses
