@@ -273,7 +273,7 @@ class Streams:
         self.relayed = 0  # events of all streams
         self.open: list[StreamConnection] = []
 
-    async def start(self) -> None:
+    async def start(self, within_s: float = ANSWER_TIMEOUT_S) -> None:
         """Open all; returns when each one has brought its first events."""
         loop = asyncio.get_running_loop()
         bench = [self.chunks, self.interval_ms]
@@ -286,15 +286,19 @@ class Streams:
             self.open.append(stream)
             if number % CONNECT_BATCH == CONNECT_BATCH - 1:
                 await asyncio.sleep(0.02)
-        await self._until(lambda stream: stream.events > 1, ANSWER_TIMEOUT_S, "first events")
+        await self._until(lambda stream: stream.events > 1, within_s, "first events")
 
     async def finish(self) -> None:
         """Wait for every [DONE] and see that nothing was lost on the way."""
-        rest_s = self.chunks * self.interval_ms / 1000 + ANSWER_TIMEOUT_S
-        await self._until(lambda stream: stream.finished, rest_s, "the end of every stream")
+        await self.until_done()
         expected = self.chunks + AROUND
         if wrong := [stream.events for stream in self.open if stream.events != expected]:
             raise BenchError(f"Expected {expected} events on each stream, found {wrong[:5]}.")
+
+    async def until_done(self) -> None:
+        """Wait for every [DONE]."""
+        rest_s = self.chunks * self.interval_ms / 1000 + ANSWER_TIMEOUT_S
+        await self._until(lambda stream: stream.finished, rest_s, "the end of every stream")
 
     def close(self) -> None:
         for stream in self.open:

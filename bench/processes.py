@@ -36,7 +36,13 @@ class Started:
     """One running process tree. Close it (`with`) and nothing of it is left."""
 
     def __init__(
-        self, name: str, command: list[str], *, core: int, log: Path, stdout: Path | None = None
+        self,
+        name: str,
+        command: list[str],
+        *,
+        core: int | str,
+        log: Path,
+        stdout: Path | None = None,
     ) -> None:
         """Start `command` on `core`. stderr goes to `log`, stdout to `stdout` or to nowhere."""
         self.name = name

@@ -24,6 +24,7 @@ import all_of_it
 import load
 import measure
 import report
+import rows
 import upstream
 from all_of_it import PLAIN
 from load import Address
@@ -48,6 +49,8 @@ STATE = WORK / "state"  # of the proxies
 NAMES = ("direct", "nginx", "llmproxy", "blind", "hit", "miss", "uncounted", "watched")
 PAIR = "all_of_it"  # two proxies that are measured against each other only
 MODEL, STREAM_MODEL = "gpt-4.1", "gpt-4.1-stream"  # a stream's vendor is another process
+ROWS = "rows"  # all of bench/rows.py
+ROWS_LIMIT_S, LAST_GROUP_S = 15 * 60, 90
 LIMIT_S = {False: 10 * 60, True: 120}  # by `--quick`
 REPORT_S = 5  # what is left of the limit for the report
 OPEN_FILES = 8192  # 1,000 streams, twice, and room
@@ -79,9 +82,13 @@ def main() -> int:
         return 2
     signal.signal(signal.SIGALRM, _too_late)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `with` blocks end
-    signal.alarm(LIMIT_S[options.quick])
+    chosen = [group for group in rows.GROUPS if {ROWS, group} & set(options.only)]
+    signal.alarm(ROWS_LIMIT_S if chosen else LIMIT_S[options.quick])
     try:
-        run(options)
+        if chosen:
+            row_by_row(options, chosen)
+        else:
+            run(options)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -90,10 +97,26 @@ def main() -> int:
     return 0
 
 
+def row_by_row(options: argparse.Namespace, groups: list[str]) -> None:
+    """The rows of bench/rows.py."""
+    from row_by_row import measured as rows_measured  # noqa: PLC0415 - it starts what is here
+
+    enough_open_files()
+    WORK.mkdir(exist_ok=True)
+    os.environ["XDG_STATE_HOME"] = str(STATE)
+    busy_before()
+    rounds, until = options.rounds or 3, time.monotonic() + ROWS_LIMIT_S - LAST_GROUP_S
+    seconds = 1 if options.quick else 3
+    text = rows_measured(groups, rounds=rounds, seconds=seconds, until=until)
+    (WORK / "rows.md").write_text(text)
+    print(f"\n{text}\nWritten: {WORK.relative_to(HERE.parent)}/rows.md")
+
+
 def run(options: argparse.Namespace) -> None:
     """The whole benchmark, in its order."""
     began = time.monotonic()
     plan = measure.QUICK if options.quick else measure.FULL
+    plan = replace(plan, rounds=options.rounds or plan.rounds)
     proxy_core, load_core = two_cores()
     os.sched_setaffinity(0, {load_core})
     enough_open_files()
@@ -237,6 +260,13 @@ def llmproxy_target(
         )
         + more
     )
+    return serving(name, label, config, core)
+
+
+def serving(
+    name: str, label: str, config: Path, core: int | str, more: tuple[str, ...] = ()
+) -> Target:
+    """An LLMProxy with that config. `core`: a number, or several as taskset has them."""
     port = free_port()
     program = Path(sys.executable).with_name("llmproxy")
     if not program.exists():
@@ -244,7 +274,7 @@ def llmproxy_target(
             "The command llmproxy is not installed beside this Python: run make setup."
         )
     started = [sys.executable, str(HERE / SCRIPTS[name])] if name in SCRIPTS else [str(program)]
-    command = [*started, "serve", "--config", str(config)]
+    command = [*started, "serve", "--config", str(config), *more]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     return Target(
         label,
@@ -310,8 +340,10 @@ def parsed() -> argparse.Namespace:
         type=_names,
         default=[*NAMES, PAIR],
         metavar="A,B",
-        help=f"some of {','.join((*NAMES, PAIR))}; without direct there is no added latency",
+        help=f"some of {','.join((*NAMES, PAIR))}; without direct there is no added latency. Or "
+        f"some of {','.join(rows.GROUPS)}; {ROWS}: all of these",
     )
+    parser.add_argument("--rounds", type=int, help="default: 5; of rows 3")
     return parser.parse_args()
 
 
@@ -321,8 +353,9 @@ def say(text: str) -> None:
 
 def _names(text: str) -> list[str]:
     names = text.split(",")
-    if unknown := set(names) - {*NAMES, PAIR}:
-        known = ", ".join((*NAMES, PAIR))
+    every = (*NAMES, PAIR, ROWS, *rows.GROUPS)
+    if unknown := set(names) - set(every):
+        known = ", ".join(every)
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {known}")
     return names
 

@@ -71,6 +71,8 @@ ROLE = chunked(event({"role": "assistant", "content": ""}))
 CONTENT = chunked(event({"content": " word"}))
 FINISH = chunked(event({}, "stop")) + chunked(b"data: [DONE]\n\n") + chunked(b"")
 MODELS = b'{"object":"list","data":[{"id":"gpt-4.1","object":"model","owned_by":"bench"}]}'
+# LLMProxy opens at most 4,096 connections to one address.
+ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 AROUND = 3  # events besides the content: role, finish, [DONE]
 PACE = re.compile(rb'bench"?:? ?\[(\d+), ?(\d+)\]')  # a member of the body, or text in one
 GOLDEN = 0.6180339887  # fractional multiples of it spread evenly, however many there are
@@ -133,7 +135,7 @@ class Stream(asyncio.Protocol):
 
 async def serve(port: int) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Stream, "127.0.0.1", port, backlog=4096)
+    server = await loop.create_server(Stream, ADDRESSES, port, backlog=4096)
     await server.serve_forever()
 
 
