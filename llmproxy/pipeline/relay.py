@@ -18,7 +18,6 @@ from llmproxy.calls import Accepted, Headers
 from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
 from llmproxy.operations import Dialect, Usage
 from llmproxy.operations.sse import complete_length
-from llmproxy.operations.usage import usage_of_stream
 from llmproxy.protocols import CostHeaders, Downstream, MeterAnswer, Sink, StreamUsage
 from llmproxy.record import CallRecord, explanation
 from llmproxy.rules.headers import downstream_headers, sandboxed
@@ -211,11 +210,10 @@ def unmetered(_: Accepted, client: Downstream, _record: CallRecord) -> nullconte
     return nullcontext(client)
 
 
-def reported_usage(
-    accepted: Accepted, _record: CallRecord, tail: bytes, _passed: int
-) -> Usage | None:
-    """Return the usage that a stream reports (a `StreamUsage`)."""
-    return accepted.response.usage or usage_of_stream(tail, accepted.held)
+def told_usage(accepted: Accepted, _record: CallRecord, _tail: bytes, _passed: int) -> Usage | None:
+    """Return the usage that a changed stream has noted, and read no other (a `StreamUsage`)."""
+    usage: Usage | None = accepted.response.usage
+    return usage
 
 
 def answer_headers(accepted: Accepted, record: CallRecord) -> Headers:

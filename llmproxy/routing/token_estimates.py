@@ -67,7 +67,7 @@ class TokenEstimates(Protocol):
 class OutputBounds(TokenEstimates):
     """Without the battery of that name: the output bound, all of it, and nothing for the input.
 
-    A limit on tokens holds all the same: what a call has used is counted when its usage is known.
+    A limit on tokens holds all the same: what a whole answer has used is counted.
     """
 
     def __init__(self) -> None:

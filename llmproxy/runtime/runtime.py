@@ -11,7 +11,7 @@ from llmproxy.pipeline.anonymous import AnonymousClients
 from llmproxy.pipeline.failover import AttemptMaker, Failover, FirstAccepted
 from llmproxy.pipeline.intake import Intake
 from llmproxy.pipeline.no_heartbeat import NoHeartbeat
-from llmproxy.pipeline.relay import Relay, reported_usage, unmetered
+from llmproxy.pipeline.relay import Relay, told_usage, unmetered
 from llmproxy.protocols import AskGroup, Callers, Heartbeat, Listener, Peers
 from llmproxy.routing import Pool
 from llmproxy.routing.actions import AttemptPolicy
@@ -57,7 +57,7 @@ class Runtime:
         usage_of_streams = process.batteries.usage_of_streams
         price_call, cost_headers = resources.price_call, process.batteries.cost_headers
         self.relay = Relay(
-            usage_of=reported_usage if usage_of_streams is None else usage_of_streams(pool),
+            usage_of=told_usage if usage_of_streams is None else usage_of_streams(pool),
             meter=process.batteries.meter or unmetered,
             idle_s=timeouts.idle_s,
             stalled_s=min(timeouts.total_s, STALLED_S),

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmproxy.batteries.usage_of_streams import usage_of_stream
 from llmproxy.operations import Usage
-from llmproxy.operations.usage import usage_of, usage_of_stream
+from llmproxy.operations.usage import usage_of
 
 CHAT = {
     "prompt_tokens": 9,

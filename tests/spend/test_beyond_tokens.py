@@ -9,8 +9,9 @@ import pytest
 from llmproxy.batteries.answer_checks import read_answer
 from llmproxy.batteries.price_list import list_price
 from llmproxy.batteries.spend import pricing
+from llmproxy.batteries.usage_of_streams import usage_of_stream
 from llmproxy.config import Price
-from llmproxy.operations.usage import usage_of, usage_of_stream
+from llmproxy.operations.usage import usage_of
 from llmproxy.record import AnswerSummary, Basis, CallRecord, Cost, RequestSummary
 from llmproxy.steps import Attempt, AttemptOutcome
 

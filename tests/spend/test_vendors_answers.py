@@ -7,8 +7,9 @@ import pytest
 
 from llmproxy.batteries.spend import pricing
 from llmproxy.batteries.spend.charging import nano_usd
+from llmproxy.batteries.usage_of_streams import usage_of_stream
 from llmproxy.config import Price
-from llmproxy.operations.usage import usage_of, usage_of_stream
+from llmproxy.operations.usage import usage_of
 from llmproxy.record import AnswerSummary, CallRecord, RequestSummary
 from llmproxy.steps import Attempt, AttemptOutcome
 

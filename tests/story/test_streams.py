@@ -114,6 +114,17 @@ async def test_a_stream_arrives_byte_for_byte_at_any_split(size):
             assert (usage.input_tokens, usage.output_tokens) == (7, 9)
 
 
+@bounded()
+async def test_without_its_battery_a_stream_passes_and_its_usage_is_unknown():
+    counted = event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 9}})
+    stream = delta("hello") + counted + DONE
+    async with scripted(always(sse_head(), chunk(stream), LAST_CHUNK)) as vendor:
+        async with serve_proxy(group_of(vendor), without=["usage_of_streams"]) as proxy:
+            reply = await ask(proxy.port, body=STREAM)
+            assert reply.body == stream
+            assert proxy.events.calls[-1].record.answer.usage is None
+
+
 @pytest.mark.clock
 @bounded()
 async def test_chunks_are_relayed_as_they_come():

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import msgspec
 
 from llmproxy.batteries.changed_answers import ChangedStream
+from llmproxy.batteries.usage_of_streams import usage_of_stream
 from llmproxy.operations import Usage
 from llmproxy.operations.sse import complete_length, fields, split_events
-from llmproxy.operations.usage import usage_of_stream
 from llmproxy.streams import UpstreamResponse
 
 KEY = b'"usage"'

@@ -13,9 +13,9 @@ from llmproxy.batteries.token_estimates.reported_input import counts_at_start
 from llmproxy.batteries.token_estimates.size import Size, measure
 from llmproxy.batteries.token_estimates.streams import StreamLine, can_estimate
 from llmproxy.batteries.token_estimates.too_large import TooLargeCalls
+from llmproxy.batteries.usage_of_streams import usage_of_stream
 from llmproxy.calls import Accepted, Call
 from llmproxy.operations import Usage
-from llmproxy.operations.usage import usage_of_stream
 from llmproxy.record import CallRecord
 from llmproxy.routing import EndpointState, Group, Pool
 from llmproxy.routing.token_estimates import Accuracy

@@ -19,12 +19,12 @@ from llmproxy.batteries.translation.hub import (
     UnreadableAnswer,
 )
 from llmproxy.batteries.translation.hub.sequence import events_of
+from llmproxy.batteries.usage_of_streams import usage_of_stream
 from llmproxy.calls import Call
 from llmproxy.errors import Answer, UpstreamError, UpstreamFailed
 from llmproxy.operations import Usage
 from llmproxy.operations.dialects.base import CONTENT, ERROR
 from llmproxy.operations.sse import fields
-from llmproxy.operations.usage import usage_of_stream
 from llmproxy.pipeline.failover.answerless import failure_in, read_success
 from llmproxy.pipeline.relay import MAX_TAIL_BYTES, TAIL_BYTES
 from llmproxy.providers.base import Endpoint
