@@ -43,14 +43,8 @@ class ServerConnection(HttpToolsProtocol):
 
     proven_names: tuple[str, ...] = ()
 
-    def __init__(
-        self,
-        config: ServerConfig,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, config: ServerConfig, server_state: ServerState) -> None:
+        super().__init__(config, server_state, app_state={})
         self.parser = None  # type: ignore[assignment]  # the reader has its own
         self._app = cast("App", config.loaded_app)
         self._watchdog = Watchdog(self.loop, self._expired)

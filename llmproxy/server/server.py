@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
             self._on_started()
 
     def _connection(self, kind: type[ServerConnection]) -> ServerConnection:
-        return kind(self.config, self.server_state, {})
+        return kind(self.config, self.server_state)
 
     async def main_loop(self) -> None:
         """Serve until a signal arrives, and then until load balancers have noticed."""
@@ -118,6 +118,7 @@ def make_server(
         proxy_headers=False,
         access_log=False,
         log_config=None,
+        log_level="warning",  # without one, uvicorn makes a line for each connection, for no log
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=int(settings.drain_timeout_s + CANCEL_GRACE_S),
