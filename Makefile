@@ -6,7 +6,7 @@ PYTHON ?=
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-litellm test-deploy test-image manifests image coverage mutants check check-types check-rules check-js format bench bench-peers cost e2e lock docs site test-site dist dist-check release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-litellm test-deploy test-image manifests image coverage mutants check check-types check-rules check-js format bench bench-peers cost flame e2e lock docs site test-site dist dist-check release clean
 .DEFAULT_GOAL := run
 # Many images set it, and then every process would compile and pytest rewrite all files again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -104,6 +104,9 @@ bench-peers: .venv/.bench .venv-peers/.ready  ## CPU per call and chunk beside o
 
 cost: .venv/.run  ## what a call and a chunk cost, in instructions and bytecodes; ARGS="--functions 20" names the dearest
 	@$(BIN)/python bench/cost.py $(ARGS)
+
+flame: .venv/.dev .venv/.bench  ## a flame graph under load in bench/work/flame.svg; ARGS=--native draws C functions, too
+	@$(BIN)/python bench/flame.py $(ARGS)
 
 e2e: .venv/.e2e  ## against two real llama.cpp servers
 	@$(BIN)/python -m pytest tests/e2e -s $(ARGS)

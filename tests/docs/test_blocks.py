@@ -41,6 +41,7 @@ EXCUSED = {
     "CONTRIBUTING.md: make mutants": "takes half an hour",
     "docs/project/measurements.md: make cost": "takes minutes; CI runs it with --check",
     "docs/project/measurements.md: make bench ARGS": "takes minutes and two quiet cores",
+    "docs/project/measurements.md: make flame": "the same",
     "docs/project/measurements.md: make bench-peers": "takes minutes and two quiet cores",
     "README.md: make run": "tests/cli/test_demo.py plays it",
     "README.md: uvx": "asks the registry; tests/packages installs the wheel",
