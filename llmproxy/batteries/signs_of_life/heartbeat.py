@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TypeGuard
 
 from llmproxy.batteries.client_in_front import ClientInFront
+from llmproxy.batteries.error_events import error_event
 from llmproxy.calls import Call, Headers
 from llmproxy.errors import SHUTTING_DOWN, Answer, GatewayError, UpstreamError, UpstreamFailed
 from llmproxy.pipeline.no_heartbeat import NotShown, complete
@@ -110,9 +111,9 @@ class Shown(ClientInFront):
         answer = error.answer if isinstance(error, UpstreamError) else None
         if _is_stream(answer):
             return answer.body  # as it came
-        event = None if answer is None else dialect.error_event(answer.body)
+        event = None if answer is None else error_event(dialect, answer.body)
         if event is None:
-            event = dialect.error_event(dialect.error_body(error, self._record.request.id))
+            event = error_event(dialect, dialect.error_body(error, self._record.request.id))
         return event or b""
 
     def _stop(self) -> None:

@@ -121,14 +121,6 @@ class Dialect:
             }
         )
 
-    def error_event(self, body: bytes) -> bytes | None:
-        """Return the JSON body of an error as an event; None if it holds no error."""
-        error = members(msgspec.Raw(body))
-        return self._error_event(error) if is_truthy(error.get("error", ABSENT)) else None
-
-    def _error_event(self, error: dict[str, msgspec.Raw]) -> bytes:
-        return sse.event_of(None, error)
-
     # ---- the list of models
 
     def model(self, name: str, created: int) -> dict[str, object]:

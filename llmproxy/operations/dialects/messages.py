@@ -83,9 +83,6 @@ class _Messages(Dialect):
             payload["request_id"] = request_id
         return msgspec.json.encode(payload)
 
-    def _error_event(self, error: dict[str, msgspec.Raw]) -> bytes:
-        return sse.event_of("error", {"type": "error", **error})
-
     def interruption(
         self, message: str, code: str = StreamBroken.code, *, beginning: bytes = b""
     ) -> bytes:

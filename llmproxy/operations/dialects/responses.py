@@ -89,15 +89,6 @@ class _Responses(Dialect):
                 return _FINAL_USAGE.search(event) is not None
         return False
 
-    def _error_event(self, error: dict[str, msgspec.Raw]) -> bytes:
-        """Return `error`, whose fields stand both at the top and in a top-level `error`."""
-        own = {
-            name: value
-            for name, value in members(error["error"]).items()
-            if name in ("code", "message", "param")
-        }
-        return sse.event_of("error", {**own, "type": "error", "error": error["error"]})
-
     def interruption(
         self, message: str, code: str = StreamBroken.code, *, beginning: bytes = b""
     ) -> bytes:

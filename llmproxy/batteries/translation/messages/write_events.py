@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
+from llmproxy.batteries.error_events import error_event
 from llmproxy.batteries.translation.failures import write_failure
 from llmproxy.batteries.translation.hub import (
     AnswerEvent,
@@ -68,7 +69,7 @@ class MessagesEventWriter:
                 return self._finish(event)
             case AnswerFailed():
                 body = write_failure(event.failure, MESSAGES)
-                return MESSAGES.error_event(body) or b""
+                return error_event(MESSAGES, body) or b""
             case SignOfLife():
                 return _PING if self._started else _COMMENT
             case _:
