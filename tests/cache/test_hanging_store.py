@@ -62,9 +62,8 @@ async def test_a_valkey_that_stops_costs_no_call_10_ms(tmp_path):
                 waited.append(first)
             await asyncio.sleep(0.02)
         assert 1 <= len(waited) <= 5, waited
-        assert sorted(waited)[len(waited) // 2] < CALL_S, (
-            waited
-        )  # the median: a busy machine delays some
+        assert min(waited) < CALL_S, waited  # a busy machine delays some
+        assert max(waited) < TIMEOUT_S / 2, waited
         server.go_on()
         await until(lambda: level.connected)
 
