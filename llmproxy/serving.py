@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import socket
@@ -18,6 +19,8 @@ from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener, WebPages
 from llmproxy.routing.strategies import WEIGHTED
 from llmproxy.runtime import LiveConfig, RuntimeBatteries, open_live_config
 from llmproxy.server import listen, make_server
+
+SETTLED_S = 5.0  # after the start: what batteries make late is made
 
 HealthCheckOpener = Callable[[LiveConfig], AbstractAsyncContextManager[None]]
 StoreOpener = Callable[[GeneralSettings, Mapping[str, str]], AbstractAsyncContextManager[Listener]]
@@ -133,6 +136,8 @@ async def serve_on(
             # Objects that exist now live as long as the process: the collector need not visit them.
             gc.freeze()
             gc.enable()  # a start disables it
+            # Nor those made soon after, such as the admin application: they doubled what it visits.
+            asyncio.get_running_loop().call_later(SETTLED_S, gc.freeze)
             await make_server(app, on_started=on_started, listen=accept).serve(list(sockets))
     finally:
         for listening in sockets:

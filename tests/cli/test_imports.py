@@ -121,3 +121,34 @@ sys.exit(main(["serve", "--config", {str(config)!r}, "--port", "0"]))
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.splitlines()[:2] == ["starting False", "serving True True"]
+
+
+def test_the_collector_does_not_visit_what_is_made_late(tmp_path):
+    config = tmp_path / "llmproxy.yaml"
+    model = '{params: {base_url: "http://127.0.0.1:1/v1", api_key: none}}'
+    config.write_text(
+        f"model_groups: [{{model_group: m, models: [{model}]}}]\n"
+        'general_settings: {database_url: "off"}\n'
+    )
+    script = f"""
+import gc, os, signal, sys, threading, time
+
+def watch():
+    while not gc.get_freeze_count():
+        time.sleep(0.05)
+    at_start = gc.get_freeze_count()
+    for _ in range(600):
+        time.sleep(0.05)
+        if gc.get_freeze_count() > 1.3 * at_start:
+            print("frozen again", "fastapi" in sys.modules, flush=True)
+            break
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=watch, daemon=True).start()
+from llmproxy.cli import main
+sys.exit(main(["serve", "--config", {str(config)!r}, "--port", "0"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "frozen again True" in done.stdout
