@@ -137,9 +137,6 @@ class Call(msgspec.Struct, frozen=True):
         )
 
 
-SAMPLED = 0x01  # a flag of traces: the spans are recorded
-
-
 class TraceContext(msgspec.Struct, frozen=True, gc=False):
     """A call's position in a distributed trace, a tree of spans (tracing/trace_context.py).
 
@@ -152,11 +149,6 @@ class TraceContext(msgspec.Struct, frozen=True, gc=False):
     parent_id: int | None
     flags: int
     state: str = ""
-
-    @property
-    def sampled(self) -> bool:
-        """Whether the spans are recorded."""
-        return bool(self.flags & SAMPLED)
 
     def attempt_id(self, number: int) -> int:
         """Return the span id of an attempt; `number` counts from 1."""

@@ -1,7 +1,25 @@
 """Write docs/reference/http.md: what the table of operations and the dialects say."""
 
-from llmproxy.operations import OPERATIONS, Caching, Dialect, Operation, Replay
+from llmproxy.operations import (
+    CHAT,
+    MESSAGES,
+    OPAQUE,
+    OPERATIONS,
+    RESPONSES,
+    Caching,
+    Dialect,
+    Operation,
+    Replay,
+)
 from llmproxy.operations.table import METHODS
+
+# What `Dialect.interruption` writes.
+BREAKS = {
+    CHAT: 'an event with `{"error": {...}}`, and no `[DONE]`',
+    MESSAGES: '`event: error` with `{"type": "error", "error": {...}}`',
+    RESPONSES: "`response.failed` with the response so far, and a top-level `error`",
+    OPAQUE: "nothing: the connection closes without an end",
+}
 
 INTRODUCTION = """\
 # HTTP reference
@@ -80,4 +98,4 @@ def methods_in_words(operation: Operation) -> str:
 def stream_row(dialect: Dialect) -> str:
     paths = [path for path, operation in OPERATIONS.items() if operation.dialect is dialect]
     named = ", ".join(f"`{path}`" for path in paths) if dialect.heartbeat else "everything else"
-    return f"| {dialect.name} | {named} | {dialect.break_in_words} |"
+    return f"| {dialect.name} | {named} | {BREAKS[dialect]} |"

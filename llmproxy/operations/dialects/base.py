@@ -42,8 +42,6 @@ class Dialect:
     name = ""
     # A call may name stored state in its body, as responses do.
     reads_stored_state = False
-    # What `interruption` writes, for the docs.
-    break_in_words = ""
     # An event that keeps a waiting connection alive; None: this dialect's clients read none.
     heartbeat: bytes | None = b": ka\n\n"
 

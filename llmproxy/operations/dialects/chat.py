@@ -55,7 +55,6 @@ class _Chat(Dialect):
     __slots__ = ()
 
     name = "chat"
-    break_in_words = 'an event with `{"error": {...}}`, and no `[DONE]`'
 
     def _kind_of(self, name: bytes, data: bytes) -> EventKind:
         try:

@@ -56,7 +56,6 @@ class _Messages(Dialect):
 
     name = "messages"
     heartbeat = b'event: ping\ndata: {"type": "ping"}\n\n'
-    break_in_words = '`event: error` with `{"type": "error", "error": {...}}`'
 
     limit_header = "anthropic-ratelimit-{kind}-{part}"
     limit_reset_is_moment = True

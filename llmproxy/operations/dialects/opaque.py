@@ -21,7 +21,6 @@ class _Opaque(Dialect):
     __slots__ = ()
 
     name = "opaque"
-    break_in_words = "nothing: the connection closes without an end"
     heartbeat = None
 
     _empty = EventKind.CONTENT

@@ -54,7 +54,6 @@ class _Responses(Dialect):
 
     name = "responses"
     reads_stored_state = True
-    break_in_words = "`response.failed` with the response so far, and a top-level `error`"
 
     def model_list(self, names: list[str], created: int) -> dict[str, object]:
         """Return what Codex can read, and what leaves it its own list (decision 043)."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from llmproxy.calls import SAMPLED, Headers, TraceContext
+from llmproxy.calls import Headers, TraceContext
 
 # A higher version may have more after another dash; only the known part is read.
 _PARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+SAMPLED = 0x01  # the flag that says that the spans are recorded
 # Level 2 of the recommendation: the trace id is random, so other processes may sample by it.
 RANDOM = 0x02
 _RANDOM_BITS = 56  # at the end of a trace id, by level 2

@@ -23,7 +23,7 @@ import llmproxy
 from llmproxy.batteries.settings import Tracing
 from llmproxy.batteries.telemetry.tracing.names import endpoint_labels
 from llmproxy.batteries.telemetry.tracing.spans import SpanBuilder
-from llmproxy.batteries.telemetry.tracing.trace_context import trace_of
+from llmproxy.batteries.telemetry.tracing.trace_context import SAMPLED, trace_of
 from llmproxy.calls import Headers, TraceContext
 from llmproxy.config import Config
 from llmproxy.events import CallFinished, Listener
@@ -96,7 +96,7 @@ class Tracer(Listener):
     def call_finished(self, event: CallFinished) -> None:
         """Send the call's spans within some seconds."""
         trace = event.record.request.trace
-        if trace is None or not trace.sampled:
+        if trace is None or not trace.flags & SAMPLED:
             return
         if len(self._pending) >= MAX_PENDING_CALLS:
             if not self._full:
