@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import compress
 from operator import itemgetter
+from typing import NamedTuple
 
 from llmproxy.calls import Headers, TraceContext
 
@@ -147,37 +148,38 @@ class _Filter:
         self._dropped = dropped
         self._prefixes = prefixes
         self._kept = kept  # in spite of the prefixes
-        self._decided: dict[tuple[bytes, ...], list[bool]] = {}
+        self._decided: dict[tuple[bytes, ...], _Decision] = {}
 
     def passing(self, headers: Headers) -> Headers:
         """Return the headers that pass, in their order."""
         names = tuple(map(_NAME, headers))
-        passes = self._decided.get(names) or self._decide(names)
-        kept = list(compress(headers, passes))
-        if b"connection" in names and (listed := _listed_by_connection(headers)):
-            return [header for header in kept if header[0] not in listed]
+        decision = self._decided.get(names) or self._decide(names)
+        kept = list(compress(headers, decision.passes))
+        for place in decision.connections:
+            if (value := headers[place][1]) not in _PLAIN_CONNECTION:
+                listed = {name.strip().lower() for name in value.split(b",")}
+                kept = [header for header in kept if header[0] not in listed]
         return kept
 
-    def _decide(self, names: tuple[bytes, ...]) -> list[bool]:
+    def _decide(self, names: tuple[bytes, ...]) -> _Decision:
         passes = [
             name in self._kept or not (name in self._dropped or name.startswith(self._prefixes))
             for name in names
         ]
+        connections = [place for place, name in enumerate(names) if name == b"connection"]
+        decision = _Decision(passes, connections)
         if sum(map(len, names)) <= MAX_DECIDED_BYTES:
             if len(self._decided) >= MAX_DECIDED:
                 self._decided.clear()
-            self._decided[names] = passes
-        return passes
+            self._decided[names] = decision
+        return decision
 
 
-def _listed_by_connection(headers: Headers) -> set[bytes]:
-    """Return the names of headers that Connection headers list: they belong to one connection."""
-    return {
-        name.strip().lower()
-        for header, value in headers
-        if header == b"connection" and value not in _PLAIN_CONNECTION
-        for name in value.split(b",")
-    }
+class _Decision(NamedTuple):
+    """Which headers of a list pass, and where Connection stands: it lists more that do not."""
+
+    passes: list[bool]
+    connections: list[int]
 
 
 _UP = _Filter(_UP_ALWAYS, _UP_PREFIXES)

@@ -112,7 +112,10 @@ async def _client(timeouts: Timeouts, process: ProcessState) -> AsyncIterator[Up
         raise ConfigError([Problem("environment", 0, found, remedy)])
     tunnels = None if make is None else make(environ)
     resolver = None if process.batteries.resolver is None else process.batteries.resolver()
-    with closing(UpstreamClient(timeouts, tunnels=tunnels, resolver=resolver)) as client:
+    parsers = process.batteries.parsers
+    with closing(
+        UpstreamClient(timeouts, tunnels=tunnels, resolver=resolver, parsers=parsers)
+    ) as client:
         yield client
 
 
