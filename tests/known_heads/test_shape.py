@@ -25,6 +25,8 @@ def test_values_and_the_length_of_the_body_may_differ():
         (b"content-length", b"06"),
     ]
     assert body == b"abcdef"
+    headers, _ = shape.found_in(REQUEST.replace(b"Id: 1", b"Id:\t 2 \t"))
+    assert headers[2] == (b"x-request-id", b"2")
     headers, body = shape_of(ANSWER).found_in(ANSWER.replace(b"Mon", b"Tue"))
     assert headers == [(b"date", b"Tue"), (b"content-length", b"2"), (b"x-id", b"7")]
     assert body == b"ok"
@@ -38,8 +40,6 @@ def test_values_and_the_length_of_the_body_may_differ():
         (b"HTTP/1.1", b"HTTP/1.0"),
         (b"keep-alive", b"close"),
         (b"keep-alive", b"keep-alive, x-request-id"),
-        (b"Id: 1", b"Id:  1"),  # the parser strips spaces, a shape does not
-        (b"Id: 1", b"Id: 1 "),
         (b"Id: 1", b"Id: a\x00b"),
         (b"Id: 1", b"Id: a\rb"),
         (b"Id: 1", b"Id: a\nb"),

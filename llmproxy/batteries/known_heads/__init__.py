@@ -1,4 +1,4 @@
-"""Heads that a peer sends again and again: matched at once instead of parsed line by line.
+"""Heads that a peer sends again and again: compared at once instead of parsed line by line.
 
 The only module of this package that others import. Without it, httptools parses each head.
 """
