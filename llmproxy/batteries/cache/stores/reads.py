@@ -1,9 +1,7 @@
 """Reads of a store: all gets of one turn of the event loop are one read, with a short timeout.
 
-A single get costs ten times the CPU of a get among fifty. A get that has waited long enough goes on
-without an answer, and until its read is back no other is sent. A read that takes longer still has
-failed. After some failures in a row the store is not read until a background job has probed it
-successfully.
+A single get costs ten times the CPU of a get among fifty. After some failures in a row the store
+is not read until a background job has probed it successfully.
 """
 
 from __future__ import annotations
@@ -20,12 +18,11 @@ from llmproxy.batteries.cache.stores.base import (
 
 MAX_IN_FLIGHT = 4  # batches, and so connections; later gets gather until one is back
 PAUSE_S = 2.0  # between probes of a lost store
-# A read that failed is cancelled so much later: it may have had to connect first, and the next read
-# uses that connection.
+# A late read is cancelled so much later than its gets time out: it may have had to connect first,
+# and the next read uses that connection.
 CONNECT_S = 0.2
 BIG_BYTES = 16 * 1024  # bigger values take 50 us and more to unpack, so a thread does it
-STALL_S, RETRY_S = 0.002, 0.005
-FAR_TIMES = 4  # a get of a store far away waits so many times what the last read took
+STALL_S, RETRY_S = 0.01, 0.005
 PROBE = ("", b"")  # a key that is never written
 
 Pair = tuple[str, bytes]  # group and key
@@ -33,21 +30,17 @@ Waiter = asyncio.Future[CachedAnswer | None]
 
 
 class _Batch:
-    """Gets that are read together.
+    """Gets that are read together, and the loop time at which they time out."""
 
-    `due`: the loop time at which they give up, and then that at which the read fails. `late`: they
-    have given up. `failed`: the read has failed.
-    """
+    __slots__ = ("due", "late", "rechecked", "task", "timer", "waiting")
 
-    __slots__ = ("due", "failed", "fails_at", "late", "rechecked", "task", "timer", "waiting")
-
-    def __init__(self, due: float, fails_at: float) -> None:
+    def __init__(self, due: float) -> None:
         self.due = due
-        self.fails_at = fails_at
         self.waiting: dict[Pair, list[Waiter]] = {}
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
-        self.rechecked = self.late = self.failed = False
+        self.rechecked = False
+        self.late = False
 
     def answer(self, pair: Pair, entry: CachedAnswer | None) -> int:
         """Answer the gets of one key; returns how many there were."""
@@ -64,59 +57,39 @@ class _Batch:
             self.answer(pair, None)
 
 
-class ReadTimes:
-    """How long a get waits, and a read may take.
-
-    `wait_s`: of a get: `quick_s`, or more if the last read took longer than that. `timeout_s`: by
-    then a read has failed, and no get waits longer.
-    """
-
-    __slots__ = ("quick_s", "timeout_s", "wait_s")
-
-    def __init__(self, quick_s: float, timeout_s: float) -> None:
-        self.quick_s = self.wait_s = quick_s
-        self.timeout_s = timeout_s
-
-    def took(self, seconds: float) -> None:
-        """Note how long a read took."""
-        is_near = seconds < self.quick_s
-        self.wait_s = self.quick_s if is_near else min(FAR_TIMES * seconds, self.timeout_s)
-
-
 class ReadQueue:
-    """Owns the gets under way. `hangs`: the last read or probe was not answered in time."""
+    """Owns the gets under way. `timeout_s`: of each get."""
 
     def __init__(
         self,
         store: StoreBackend,
         health: OperationHealth,
         counters: StoreCounters,
-        times: ReadTimes,
+        *,
+        timeout_s: float,
     ) -> None:
         self._store = store
         self._health = health
         self._counters = counters
-        self._times = times
+        self._timeout_s = timeout_s
+        self._late = f"no answer within {timeout_s} s"
         self._gathering: _Batch | None = None
         self._in_flight: set[_Batch] = set()
-        self._late: set[_Batch] = set()  # of those in flight
         self._lost = asyncio.Event()
         self._closed = False
-        self.hangs = False
         self.probed = asyncio.Event()  # whether the store answers is known
 
     def get(self, group: str, key: bytes) -> Waiter:
         """Return the answer under a key; None if it is not stored or does not come in time."""
         loop = asyncio.get_running_loop()
         waiter: Waiter = loop.create_future()
-        if self._late or self._health.why is not None or self._closed:
+        if self._health.why is not None or self._closed:
             waiter.set_result(None)
             return waiter
         self._counters.reads += 1
         batch = self._gathering
         if batch is None:
-            now, times = loop.time(), self._times
-            batch = self._gathering = _Batch(now + times.wait_s, now + times.timeout_s)
+            batch = self._gathering = _Batch(loop.time() + self._timeout_s)
             batch.timer = loop.call_at(batch.due, self._is_due, batch)
             loop.call_soon(self._send)  # after everything else of this turn
         batch.waiting.setdefault((group, key), []).append(waiter)
@@ -152,22 +125,18 @@ class ReadQueue:
             batch.task = asyncio.create_task(self._read(batch))
 
     async def _read(self, batch: _Batch) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
         try:
             values = await self._store.read(list(batch.waiting))
-            if not batch.failed:
-                self._succeed(loop.time() - began)
             if not batch.late:
+                self._health.succeeded()
                 await self._answer(batch, values)
         except StoreError as error:
-            if not batch.failed:
-                self._fail(str(error), hangs=False)
+            if not batch.late:
+                self._fail(str(error))
         finally:
             batch.end()
             self._in_flight.discard(batch)
-            self._late.discard(batch)
-            loop.call_soon(self._send)
+            asyncio.get_running_loop().call_soon(self._send)
 
     async def _answer(self, batch: _Batch, values: list[bytes | None]) -> None:
         big: list[tuple[Pair, bytes]] = []
@@ -196,32 +165,16 @@ class ReadQueue:
             # The loop was busy, and the answer may be here already: check once more.
             batch.rechecked = True
             batch.timer = loop.call_later(RETRY_S, self._is_due, batch)
-        elif batch.task is None:  # the reads before it are not back
-            self._gathering = None
-            batch.end()
-        elif batch.due < batch.fails_at:
-            self._give_up(batch)
-            batch.due, batch.rechecked = batch.fails_at, False
-            batch.timer = loop.call_at(batch.due, self._is_due, batch)
-        else:
-            self._give_up(batch)
-            batch.failed = True
-            batch.timer = loop.call_later(CONNECT_S, batch.task.cancel)
-            self._fail(self._no_answer(), hangs=True)
-
-    def _give_up(self, batch: _Batch) -> None:
-        """Answer the gets of a late read with None."""
+            return
         batch.late = True
-        self._late.add(batch)
         batch.end()
+        if batch.task is None:
+            self._gathering = None
+        else:
+            batch.timer = loop.call_later(CONNECT_S, batch.task.cancel)
+        self._fail(self._late)
 
-    def _succeed(self, took_s: float) -> None:
-        self.hangs = False
-        self._times.took(took_s)
-        self._health.succeeded()
-
-    def _fail(self, why: str, *, hangs: bool) -> None:
-        self.hangs = hangs
+    def _fail(self, why: str) -> None:
         self._health.failed(why)
         if self._health.why is not None:
             self._lost.set()
@@ -229,25 +182,19 @@ class ReadQueue:
                 self._gathering.end()
                 self._gathering = None
 
-    def _no_answer(self) -> str:
-        return f"no answer within {self._times.timeout_s} s"
-
     async def _probe(self) -> None:
         """Read twice: the first time may have to connect, the second must be as quick as a get."""
-        loop = asyncio.get_running_loop()
-        timeout_s = self._times.timeout_s
-        try:
-            async with asyncio.timeout(timeout_s + CONNECT_S):
-                await self._store.read([PROBE])
-            began = loop.time()
-            async with asyncio.timeout(timeout_s):
-                await self._store.read([PROBE])
-        except StoreError as error:
-            self._fail(str(error), hangs=False)
-        except TimeoutError:
-            self._fail(self._no_answer(), hangs=True)
-        else:
-            self._succeed(loop.time() - began)
+        for timeout_s in (self._timeout_s + CONNECT_S, self._timeout_s):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._store.read([PROBE])
+            except StoreError as error:
+                self._health.failed(str(error))
+                return
+            except TimeoutError:
+                self._health.failed(self._late)
+                return
+        self._health.succeeded()
 
 
 def _unpack_all(values: list[tuple[Pair, bytes]]) -> list[CachedAnswer | None]:
