@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from math import inf
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -32,20 +32,6 @@ def unmasked(text: bytes) -> bytes:
 def masked_text(text: str, mask: Mask) -> str:
     """Return a text without what must not be shown."""
     return mask(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
-
-
-def _as_it_is(_connection: object, parser: Any) -> Any:
-    return parser
-
-
-class Parsers(NamedTuple):
-    """What may stand before httptools' parser of a connection, with the same interface."""
-
-    requests: Callable[[Any, Any], Any] = _as_it_is
-    responses: Callable[[Any, Any], Any] = _as_it_is
-
-
-PARSERS = Parsers()
 
 
 class BodyReader(Protocol):

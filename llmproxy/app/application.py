@@ -38,7 +38,6 @@ from llmproxy.protocols import ASGIApp, Client, Downstream, Receive, Scope, Send
 from llmproxy.record import CallRecord, RequestSummary
 from llmproxy.rules.paths import route_of
 from llmproxy.runtime import LiveConfig, Runtime
-from llmproxy.streams import Parsers
 
 logger = logging.getLogger("llmproxy")
 
@@ -96,11 +95,6 @@ class App:
             self._web_pages.adopt(settings)
         self._adapt, more = self._habits(settings)
         self._control_paths = CONTROL_PATHS.union(more)
-
-    @property
-    def parsers(self) -> Parsers:
-        """What makes the parsers of connections."""
-        return self.live.runtime.resources.process.batteries.parsers
 
     def listens_at(self, addresses: Iterable[str]) -> None:
         """Note the addresses that the server listens at, before the first request."""

@@ -50,7 +50,6 @@ from llmproxy.routing import Pool
 from llmproxy.routing.strategies import Strategies
 from llmproxy.runtime import LiveConfig
 from llmproxy.serving import Batteries, HealthCheckOpener
-from llmproxy.streams import PARSERS, Parsers
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -63,10 +62,12 @@ if TYPE_CHECKING:
 def installed(
     *, log_to: int | None = None, slot: WorkerSlot | None = None, reloader: Reloader | None = None
 ) -> Batteries:
-    """Return new batteries for a process. `log_to`: its log's descriptor. `slot`: its counters."""
+    """Return the batteries of one process. Each call makes new ones, with state of their own.
+
+    `log_to`: descriptor of the access log. `slot`: this worker's counters. None = there is none.
+    """
     beside, front = store_parts(), _front(reloader)
     return Batteries(
-        parsers=_parsers() or PARSERS,
         caches=_caches(),
         connector=_connector(),
         callers=_callers(beside),
@@ -298,13 +299,6 @@ def _labels() -> Callable[[GeneralSettings], ReadLabels | None]:
     from llmproxy.batteries.callers import LabelReader  # noqa: PLC0415
 
     return LabelReader().wanted
-
-
-@needs("known_heads")
-def _parsers() -> Parsers:
-    from llmproxy.batteries.known_heads import KNOWING_PARSERS  # noqa: PLC0415
-
-    return KNOWING_PARSERS
 
 
 @needs("uploads")

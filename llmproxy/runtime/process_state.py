@@ -41,7 +41,6 @@ from llmproxy.protocols import (
 )
 from llmproxy.routing import Pool
 from llmproxy.routing.strategies import Strategies
-from llmproxy.streams import PARSERS, Parsers
 
 # Enters a context manager for a user that exits it. The key is a kind and the settings that it is
 # opened with: configs that follow each other may share what has the same key.
@@ -88,7 +87,6 @@ class RuntimeBatteries:
     owners: OwnerSource | None = None
     budgets: BudgetSource | None = None
     acquire: Acquire | None = None
-    parsers: Parsers = PARSERS
 
     def check(self, config: Config) -> None:
         """Raise ConfigError for every part that a config needs and that is not installed."""

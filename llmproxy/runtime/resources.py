@@ -112,10 +112,7 @@ async def _client(timeouts: Timeouts, process: ProcessState) -> AsyncIterator[Up
         raise ConfigError([Problem("environment", 0, found, remedy)])
     tunnels = None if make is None else make(environ)
     resolver = None if process.batteries.resolver is None else process.batteries.resolver()
-    parsers = process.batteries.parsers
-    with closing(
-        UpstreamClient(timeouts, tunnels=tunnels, resolver=resolver, parsers=parsers)
-    ) as client:
+    with closing(UpstreamClient(timeouts, tunnels=tunnels, resolver=resolver)) as client:
         yield client
 
 

@@ -61,7 +61,7 @@ class ServerConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
-        self._reader = RequestReader(self, self.flow, self._app, self._app.parsers)
+        self._reader = RequestReader(self, self.flow, self._app)
         # A socket for IPv6 and IPv4 writes the latter's addresses as the former's.
         self.peer = self.client[0].removeprefix("::ffff:") if self.client else ""
         self._watchdog.expire_at(monotonic() + self._app.timeouts.header_s)

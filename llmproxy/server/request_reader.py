@@ -34,7 +34,7 @@ import httptools
 
 from llmproxy.errors import ClientError
 from llmproxy.server.request import IncomingRequest, ReadFlow, RequestBody, parse_head
-from llmproxy.streams import PARSERS, Headers, Parsers
+from llmproxy.streams import Headers
 
 logger = logging.getLogger("llmproxy")
 
@@ -95,19 +95,11 @@ class RequestReader:
         "state",
     )
 
-    def __init__(
-        self,
-        handler: RequestHandler,
-        flow: ReadFlow,
-        limits: ReadLimits,
-        parsers: Parsers = PARSERS,
-    ) -> None:
+    def __init__(self, handler: RequestHandler, flow: ReadFlow, limits: ReadLimits) -> None:
         self._handler = handler
         self._flow = flow
         self._limits = limits
-        self._parser: Any = parsers.requests(
-            self, httptools.HttpRequestParser(self)
-        )  # None: no more is understood
+        self._parser: Any = httptools.HttpRequestParser(self)  # None: no more is understood
         self._url = b""
         self._headers: Headers = []
         self._head = b""  # what has arrived of it, with what arrived before or after it
@@ -117,13 +109,6 @@ class RequestReader:
         self.state = ReadState.IDLE
         self.request: IncomingRequest | None = None  # the one whose body is incomplete
         self.after_upgrade: bytes | None = None  # what follows a request to speak another protocol
-
-    @property
-    def awaits_message(self) -> bool:
-        """Whether no request has begun to arrive; also, after a read, whether all are complete."""
-        return self.state is IDLE
-
-    has_message = awaits_message
 
     def feed(self, data: bytes) -> ClientError | None:
         """Parse what has arrived. An error returned means that nothing after it is understood."""
@@ -186,9 +171,6 @@ class RequestReader:
         if self.state is not HEAD:
             return  # a trailer: not used
         self._headers.append((name.lower(), value.strip(b" \t")))
-
-    def on_head(self, target: bytes, headers: Headers) -> None:
-        self._url, self._headers = target, headers
 
     def on_headers_complete(self) -> None:
         limits = self._limits

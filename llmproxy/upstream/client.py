@@ -17,7 +17,6 @@ from llmproxy.calls import Outgoing
 from llmproxy.config import Timeouts
 from llmproxy.protocols import ConnectionT, Resolver, Tunnels
 from llmproxy.providers.base import Endpoint
-from llmproxy.streams import PARSERS, Parsers
 from llmproxy.upstream.connection import StaleConnection
 from llmproxy.upstream.dialer import Dialer, OriginAddress
 from llmproxy.upstream.origin import Dial, Origin
@@ -39,9 +38,7 @@ class UpstreamClient:
         resolver: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
         max_connections: int = MAX_CONNECTIONS,
-        parsers: Parsers = PARSERS,
     ) -> None:
-        self._parsers = parsers
         self._tunnels = tunnels
         self._timeouts = timeouts
         self._max_connections = max_connections
@@ -99,7 +96,6 @@ class UpstreamClient:
             dial: Dial = partial(self._dialer.dial, self._address_of(endpoint))
             origin = self._origins[key] = Origin(
                 dial,
-                self._parsers,
                 max_open=self._max_connections,
                 wait_s=self._timeouts.pool_s,
                 idle_s=self._timeouts.upstream_idle_s,

@@ -21,7 +21,7 @@ import asyncio
 from collections.abc import Callable
 from enum import Enum
 from time import monotonic
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import httptools
 
@@ -29,7 +29,7 @@ from llmproxy.aio.vanished import notice_vanished
 from llmproxy.aio.watchdog import Watchdog
 from llmproxy.calls import Outgoing
 from llmproxy.errors import GatewayError, Phase, TimedOut, UpstreamError, UpstreamFailed
-from llmproxy.streams import PARSERS, Headers, Parsers
+from llmproxy.streams import Headers
 from llmproxy.upstream.request_body import BodyOnItsWay, BufferedBody, UploadTask
 from llmproxy.upstream.response import Response, content_of
 
@@ -90,11 +90,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     __slots__ = (
         "_bodiless",
         "_head_bytes",
+        "_headers",
         "_loop",
         "_owner",
         "_parser",
         "_phase",
-        "_reader",
         "_response",
         "_transport",
         "_upload",
@@ -102,18 +102,16 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         "state",
     )
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner, parsers: Parsers = PARSERS
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner) -> None:
         self._loop = loop
         self._owner = owner
-        self._parser = httptools.HttpResponseParser(self)
-        self._reader = parsers.responses(self, self._parser)  # of what may begin a response
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._watchdog = Watchdog(loop, self._expired)
         self._phase: Phase | None = "idle"
         self._transport: asyncio.Transport | None = None
         self._response: Response | None = None  # the exchange's; None: no bytes are expected
         self._bodiless = False
+        self._headers: Headers = []
         # Received without bytes of a body, in whole reads: of a head, of trailers. 0: nothing yet.
         self._head_bytes = 0
         self._upload: BodyOnItsWay | None = None  # None: a small one, sent at once
@@ -123,16 +121,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def closed(self) -> bool:
         """Whether the connection is closed, for any reason."""
         return self.state is CLOSED
-
-    @property
-    def awaits_message(self) -> bool:
-        """Whether nothing of a response has arrived."""
-        return self.state is HEAD and not self._head_bytes
-
-    @property
-    def has_message(self) -> bool:
-        """Whether a response has arrived whole, and another may follow."""
-        return self.state is COMPLETE
 
     # ---- called by the client and the response
 
@@ -246,8 +234,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self.abort()  # a late or smuggled response: its connection is never kept
             return
         try:
-            parser = self._reader if self.state is HEAD else self._parser
-            parser.feed_data(READ_BUFFER[:nbytes])
+            self._parser.feed_data(READ_BUFFER[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._head_bytes += nbytes
             self._broken(f"malformed HTTP response: {_parser_complaint(error)}")
@@ -300,27 +287,24 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             raise ValueError("bytes after the end of the response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.state is HEAD and self._response is not None:  # else a trailer: not used
-            self._response.headers.append((name.lower(), value.strip(b" \t")))
-
-    def on_head(self, _target: bytes, headers: Headers) -> None:
-        if self._response is not None:
-            self._response.headers = headers
+        if self.state is not HEAD:
+            return  # a trailer: not used
+        self._headers.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        response = self._response
-        status = self._reader.get_status_code()
+        response, headers = self._response, self._headers
+        self._headers = []
+        status = self._parser.get_status_code()
         if status < 100:
             raise ValueError(f"a status of {status:03}")  # llhttp accepts 000
         if response is None or self.state is not HEAD or 100 <= status < 200:
             if status == 101:
                 raise ValueError("101 Switching Protocols was not asked for")
             if response is not None:
-                response.headers = []
                 response.look_up()
             return
-        content = content_of(response.headers)
-        response.begin(status, content)
+        content = content_of(headers)
+        response.begin(status, headers, content)
         if self._bodiless or status in (204, 304):
             # llhttp cannot see that this answers a HEAD, and expects a 304's content-length.
             # The response ends here, and the parser cannot be used for another one.
@@ -339,7 +323,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if response is None or (self.state is not BODY and self.state is not BODY_TO_EOF):
             return  # an informational (1xx) response, or one without a body
         sent = self._upload is None or self._upload.complete
-        self.state = COMPLETE if sent and self._reader.should_keep_alive() else SPENT
+        self.state = COMPLETE if sent and self._parser.should_keep_alive() else SPENT
         response.end()
 
     # ---- failures and the end

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from llmproxy.errors import TimedOut
-from llmproxy.streams import Parsers
 from llmproxy.upstream.connection import UpstreamConnection
 
 Dial = Callable[[Callable[[], UpstreamConnection]], Awaitable[UpstreamConnection]]
@@ -21,10 +20,9 @@ Dial = Callable[[Callable[[], UpstreamConnection]], Awaitable[UpstreamConnection
 class Origin:
     """Owns every connection to one scheme, host and port."""
 
-    def __init__(
-        self, dial: Dial, parsers: Parsers, *, max_open: int, wait_s: float, idle_s: float
-    ) -> None:
-        self._parsers = parsers
+    __slots__ = ("_dial", "_idle", "_idle_s", "_loop", "_max_open", "_open", "_wait_s", "_waiting")
+
+    def __init__(self, dial: Dial, *, max_open: int, wait_s: float, idle_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._dial = dial
         self._max_open = max_open
@@ -94,7 +92,7 @@ class Origin:
         return connection
 
     def _new_connection(self) -> UpstreamConnection:
-        return UpstreamConnection(self._loop, self, self._parsers)
+        return UpstreamConnection(self._loop, self)
 
     async def _wait(self) -> UpstreamConnection | None:
         """Wait for an idle connection, or for None: one was closed, and another may be dialled."""

@@ -222,9 +222,9 @@ class Response:
 
     # ---- called by the connection
 
-    def begin(self, status: int, content: Content) -> None:
-        """Note that the head has arrived; its headers are in `headers`."""
-        self.status, self.content = status, content
+    def begin(self, status: int, headers: Headers, content: Content) -> None:
+        """Note that the head has arrived."""
+        self.status, self.headers, self.content = status, headers, content
         self._wake()
 
     def add(self, chunk: bytes) -> None:

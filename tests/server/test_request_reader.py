@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from llmproxy.errors import ClientError
 from llmproxy.server.request_reader import ReadState, RequestReader
-from llmproxy.streams import PARSERS
 from tests.support.run import bounded
 
 GET = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -36,12 +35,12 @@ class FakeConnection:
     max_header_bytes = 1000
     max_body_bytes = 50
 
-    def __init__(self, parsers=PARSERS):
+    def __init__(self):
         self.ready = []
         self.drained = []
         self.continued = []
         self.flow = FakeFlow()
-        self.reader = RequestReader(self, self.flow, self, parsers)
+        self.reader = RequestReader(self, self.flow, self)
 
     def request_ready(self, request):
         self.ready.append(request)
