@@ -8,6 +8,8 @@ does: instructions repeat within 3 %, bytecodes within 1.5 %. System calls are n
 
 `--check` compares bytecodes with bench/cost.json, which is committed, and fails if a call or a
 chunk costs more than 3 % more. `--write` writes that file; so a commit that costs more says so.
+Both take the least of three counts: what is done once in some milliseconds, or for a batch, falls
+on more of the calls when these come slowly, and under valgrind on each.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from one_by_one import CONFIG, MODEL, Endpoint, Pair
 HERE = Path(__file__).resolve().parent
 BASELINE = HERE / "cost.json"
 ALLOWED = 1.03
+ROUNDS = 3  # that --check and --write count
 CALL, CHUNK = "call", "chunk"
 LIBRARIES = "libraries"
 BODY_BYTES = 1_000
@@ -85,7 +88,8 @@ def main() -> int:
     quick = options.bytecodes or options.check or options.write
     counts = {}
     for what in options.only.split(","):
-        counts[what] = counted(what)
+        rounds = ROUNDS if options.check or options.write else 1
+        counts[what] = min((counted(what) for _ in range(rounds)), key=lambda c: c.bytecodes)
         if not quick:
             counts[what].instructions = instructions_of(what)
         show(what, counts[what], options.functions)
