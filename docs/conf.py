@@ -41,7 +41,7 @@ FROM_ROOT = {
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",
     "SECURITY.md": "project/reporting.md",
-    "bench/RESULTS.md": "project/measurements.md",
+    "bench/RESULTS.md": "project/results.md",
 }
 INDEXES = ("index", "README")
 NAMED_LINK = re.compile(r"\[([^\]]+)\]\((?!\w+:)([^)\s#]+)\)")
