@@ -372,6 +372,16 @@ class Resolver(Protocol):
         """Release what it has open."""
 
 
+class TlsSessions(Protocol):
+    """Resumes the TLS sessions of earlier connections."""
+
+    def resuming(self, settings: ssl.SSLContext) -> ssl.SSLContext:
+        """Return a context with these settings that resumes sessions of its own connections."""
+
+    def forget(self) -> None:
+        """Forget the sessions of unfinished handshakes: one may have failed because of it."""
+
+
 class Tunnels(Protocol):
     """The tunnels to the origins that are not reached directly."""
 

@@ -41,6 +41,7 @@ from llmproxy.protocols import (
     Resolver,
     StreamUsage,
     TelemetryOpener,
+    TlsSessions,
     TokenEstimates,
     Tunnels,
     WebPages,
@@ -62,10 +63,7 @@ if TYPE_CHECKING:
 def installed(
     *, log_to: int | None = None, slot: WorkerSlot | None = None, reloader: Reloader | None = None
 ) -> Batteries:
-    """Return the batteries of one process. Each call makes new ones, with state of their own.
-
-    `log_to`: descriptor of the access log. `slot`: this worker's counters. None = there is none.
-    """
+    """Return new batteries. `log_to`: the access log's descriptor. `slot`: a worker's counters."""
     beside, front = store_parts(), _front(reloader)
     return Batteries(
         caches=_caches(),
@@ -85,6 +83,7 @@ def installed(
         meter=_meter(),
         masking=_masking(),
         resolver=_resolver(),
+        tls_sessions=_tls_sessions(),
         tunnels=_tunnels(),
         hedging=_hedging(),
         strategies=_strategies(),
@@ -236,6 +235,13 @@ def _resolver() -> Callable[[], Resolver]:
     from llmproxy.batteries.resolver import CachingResolver  # noqa: PLC0415
 
     return CachingResolver
+
+
+@needs("tls_sessions")
+def _tls_sessions() -> Callable[[], TlsSessions]:
+    from llmproxy.batteries.tls_sessions import LatestSessions  # noqa: PLC0415
+
+    return LatestSessions
 
 
 @needs("tunnel")

@@ -36,6 +36,7 @@ from llmproxy.protocols import (
     ReadLabels,
     Resolver,
     StreamUsage,
+    TlsSessions,
     TokenEstimates,
     Tunnels,
 )
@@ -77,6 +78,7 @@ class RuntimeBatteries:
     read_answer: ReadAnswer | None = None
     pricing: Pricing | None = None
     cost_headers: Callable[[GeneralSettings, PriceCall], CostHeaders | None] | None = None
+    tls_sessions: Callable[[], TlsSessions] | None = None
     tunnels: Callable[[Mapping[str, str]], Tunnels] | None = None
     hedging: Callable[[], Hedging] | None = None
     strategies: Strategies | None = None

@@ -112,7 +112,9 @@ async def _client(timeouts: Timeouts, process: ProcessState) -> AsyncIterator[Up
         raise ConfigError([Problem("environment", 0, found, remedy)])
     tunnels = None if make is None else make(environ)
     resolver = None if process.batteries.resolver is None else process.batteries.resolver()
-    with closing(UpstreamClient(timeouts, tunnels=tunnels, resolver=resolver)) as client:
+    sessions = None if process.batteries.tls_sessions is None else process.batteries.tls_sessions()
+    client = UpstreamClient(timeouts, tunnels=tunnels, resolver=resolver, sessions=sessions)
+    with closing(client):
         yield client
 
 

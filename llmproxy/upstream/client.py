@@ -15,7 +15,7 @@ from functools import partial
 
 from llmproxy.calls import Outgoing
 from llmproxy.config import Timeouts
-from llmproxy.protocols import ConnectionT, Resolver, Tunnels
+from llmproxy.protocols import ConnectionT, Resolver, TlsSessions, Tunnels
 from llmproxy.providers.base import Endpoint
 from llmproxy.upstream.connection import StaleConnection
 from llmproxy.upstream.dialer import Dialer, OriginAddress
@@ -37,13 +37,14 @@ class UpstreamClient:
         tunnels: Tunnels | None = None,
         resolver: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
+        sessions: TlsSessions | None = None,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self._tunnels = tunnels
         self._timeouts = timeouts
         self._max_connections = max_connections
         self._resolver = resolver
-        self._dialer = Dialer(resolver, timeout_s=timeouts.connect_s, tls=tls)
+        self._dialer = Dialer(resolver, timeout_s=timeouts.connect_s, tls=tls, sessions=sessions)
         self._origins: dict[tuple[str, str, int], Origin] = {}
 
     async def send(

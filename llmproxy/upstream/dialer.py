@@ -12,8 +12,8 @@ import ssl
 from collections.abc import Callable
 from time import monotonic
 
-from llmproxy.errors import ConnectFailed, OutOfResources
-from llmproxy.protocols import ConnectionT, Resolver, Tunnel
+from llmproxy.errors import ConnectFailed, GatewayError, OutOfResources
+from llmproxy.protocols import ConnectionT, Resolver, TlsSessions, Tunnel
 from llmproxy.rules.authority import authority
 
 
@@ -45,11 +45,17 @@ class Dialer:
     """Opens connections. Owns the TLS context, which takes 7 ms to make."""
 
     def __init__(
-        self, resolver: Resolver | None, *, timeout_s: float, tls: ssl.SSLContext | None
+        self,
+        resolver: Resolver | None,
+        *,
+        timeout_s: float,
+        tls: ssl.SSLContext | None,
+        sessions: TlsSessions | None,
     ) -> None:
         self._resolver = resolver
         self._timeout_s = timeout_s
-        self._tls = tls
+        self._sessions = sessions
+        self._tls = tls if tls is None or sessions is None else sessions.resuming(tls)
         self._complain_at = 0.0  # not again before this moment
 
     async def dial(
@@ -61,17 +67,22 @@ class Dialer:
                 if address.tunnel is not None:
                     return await address.tunnel.dial(protocol, self._tls_context())
                 return await self._direct(address, protocol)
-        except TimeoutError:
-            raise ConnectFailed(f"no connection to {address} in {self._timeout_s:g} s") from None
-        except ssl.SSLCertVerificationError as error:
-            why = f"its certificate is not trusted: {error.verify_message}"
-            raise ConnectFailed(f"no TLS with {address}: {why}") from error
-        except ssl.SSLError as error:
-            raise ConnectFailed(f"no TLS with {address}: {error.reason or error}") from error
         except OSError as error:
-            if error.errno in OUR_ERRNOS:
-                raise self._out_of_resources(error) from error
-            raise ConnectFailed(f"cannot connect to {address}: {_os_complaint(error)}") from error
+            if self._sessions is not None:
+                self._sessions.forget()
+            raise self._failure(address, error) from error
+
+    def _failure(self, address: OriginAddress, error: OSError) -> GatewayError:
+        if isinstance(error, TimeoutError):
+            return ConnectFailed(f"no connection to {address} in {self._timeout_s:g} s")
+        if isinstance(error, ssl.SSLCertVerificationError):
+            why = f"its certificate is not trusted: {error.verify_message}"
+            return ConnectFailed(f"no TLS with {address}: {why}")
+        if isinstance(error, ssl.SSLError):
+            return ConnectFailed(f"no TLS with {address}: {error.reason or error}")
+        if error.errno in OUR_ERRNOS:
+            return self._out_of_resources(error)
+        return ConnectFailed(f"cannot connect to {address}: {_os_complaint(error)}")
 
     def _out_of_resources(self, error: OSError) -> OutOfResources:
         """Return the failure of this machine, and log it now and then."""
@@ -111,8 +122,9 @@ class Dialer:
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
+            tls = ssl.create_default_context()
+            tls.set_alpn_protocols(["http/1.1"])
+            self._tls = tls if self._sessions is None else self._sessions.resuming(tls)
         return self._tls
 
 
