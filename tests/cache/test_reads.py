@@ -144,6 +144,7 @@ async def test_a_store_that_fails_five_times_is_not_read_until_a_probe_succeeds(
         store.reads_fail, store.read_s = how == "refuses", 60.0 if how == "hangs" else 0.0
         for _ in range(4):
             assert await level.get("g", key(1)) is None
+            await until(lambda: store.under_way == 0)  # a late read is waited for
         assert level.connected and not caplog.records
         assert await level.get("g", key(1)) is None
         assert not level.connected

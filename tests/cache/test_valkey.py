@@ -14,6 +14,7 @@ from llmproxy.batteries.cache.stores.l2 import open_l2
 from llmproxy.batteries.cache.stores.valkey import ValkeyStore
 from llmproxy.batteries.settings import FullSettings
 from llmproxy.batteries.shared_state.address import client_of, secrets_of
+from tests.support.line import line_to
 from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey
 
@@ -247,48 +248,6 @@ async def test_a_server_that_hung_is_back_with_its_first_probe(tmp_path):
 
         await until(back)
         assert monotonic() - began < 2.5
-
-
-class Line:
-    """A connection between the proxy and a server that can go dead, or lead to another server."""
-
-    def __init__(self, port):
-        self.port = port
-        self.dead = set()
-        self.tasks = set()
-
-    async def carry(self, reader, writer):
-        self.tasks.add(asyncio.current_task())
-        port = self.port
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(
-                self.pour(reader, inner_writer, port), self.pour(inner_reader, writer, port)
-            )
-
-    async def pour(self, reader, writer, port):
-        try:
-            while chunk := await reader.read(2**16):
-                if port not in self.dead:
-                    writer.write(chunk)
-        except ConnectionError:
-            return
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def line_to(server):
-    line = Line(server.port)
-    listening = await asyncio.start_server(line.carry, "127.0.0.1", 0)
-    line.url = f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}/0"
-    try:
-        yield line
-    finally:
-        listening.close()
-        for task in line.tasks:
-            task.cancel()
-        await asyncio.gather(*line.tasks, return_exceptions=True)
 
 
 @bounded()

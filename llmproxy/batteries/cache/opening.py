@@ -14,8 +14,9 @@ from llmproxy.batteries.settings import CacheParams, full, server_settings
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ConfigError, Problem
 
-# How long a call waits for the store behind the memory of the cache.
-SERVER_TIMEOUT_S = 0.1
+# Of the store behind the memory: after TIMEOUT a read has failed; a call waits QUICK for a server
+# nearby, and TIMEOUT for a file.
+SERVER_TIMEOUT_S, SERVER_QUICK_S = 0.1, 0.008
 DISK_TIMEOUT_S = 0.5
 
 
@@ -59,9 +60,11 @@ class Caches:
                     keep_s=keep_s(params),
                     secrets=secrets_of(settings),
                 )
-                l2 = await self._l2(stack, store, timeout_s=SERVER_TIMEOUT_S)
+                l2 = await self._l2(
+                    stack, store, timeout_s=SERVER_TIMEOUT_S, quick_s=SERVER_QUICK_S
+                )
                 if params.across_instances:
-                    locks = SharedLocks(client, namespace=namespace)
+                    locks = SharedLocks(client, namespace=namespace, server=l2)
             cache = TwoLevelCache(
                 params,
                 self._memory,
@@ -85,10 +88,19 @@ class Caches:
         """Remove answers from memory: of a group or all, stored before a Unix time or all."""
         return self._memory.purge(group, stored_before)
 
-    async def _l2(self, stack: AsyncExitStack, store: StoreBackend, *, timeout_s: float) -> L2Store:
+    async def _l2(
+        self,
+        stack: AsyncExitStack,
+        store: StoreBackend,
+        *,
+        timeout_s: float,
+        quick_s: float | None = None,
+    ) -> L2Store:
         if self._store_counters is None:
             self._store_counters = StoreCounters()
-        opening = open_l2(store, timeout_s=timeout_s, counters=self._store_counters)
+        opening = open_l2(
+            store, timeout_s=timeout_s, quick_s=quick_s, counters=self._store_counters
+        )
         return await stack.enter_async_context(opening)
 
 

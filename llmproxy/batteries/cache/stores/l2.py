@@ -1,6 +1,6 @@
 """The second level of the cache: a store behind the memory, which never delays or fails a call.
 
-A read is answered within its timeout, whatever the store does, and a write is done later. No error
+A read is answered in time, whatever the store does, and a write is done later. No error
 reaches a call.
 """
 
@@ -19,7 +19,7 @@ from llmproxy.batteries.cache.stores.base import (
     StoreHealth,
     StoreTotals,
 )
-from llmproxy.batteries.cache.stores.reads import CONNECT_S, ReadQueue
+from llmproxy.batteries.cache.stores.reads import CONNECT_S, ReadQueue, ReadTimes
 from llmproxy.batteries.cache.stores.writes import WriteQueue
 
 CLOSE_S = 1.0  # to write the queue, and as much again for the store to close
@@ -29,16 +29,22 @@ TOTALS_S = 10.0
 
 @asynccontextmanager
 async def open_l2(
-    store: StoreBackend, *, timeout_s: float, counters: StoreCounters | None = None
+    store: StoreBackend,
+    *,
+    timeout_s: float,
+    quick_s: float | None = None,
+    counters: StoreCounters | None = None,
 ) -> AsyncIterator[L2Store]:
     """Read and write a store until the block ends, then close the store.
 
-    Begins after a moment even if the store does not answer. `timeout_s`: of a read. `counters`: of
-    an earlier store, to go on from.
+    Begins after a moment even if the store does not answer. `timeout_s`: by then a read has failed.
+    `quick_s`: how long a get waits, unless the store is far away; None = as long as that.
+    `counters`: of an earlier store, to go on from.
     """
     counters = counters or StoreCounters()
     health = StoreHealth(counters)
-    reads = ReadQueue(store, health.reading, counters, timeout_s=timeout_s)
+    times = ReadTimes(timeout_s if quick_s is None else quick_s, timeout_s)
+    reads = ReadQueue(store, health.reading, counters, times)
     writes = WriteQueue(store, health.writing, counters)
     try:
         async with background(reads.keep_probing, writes.keep_writing):
@@ -84,6 +90,11 @@ class L2Store:
     def why(self) -> str | None:
         """Why it is not connected; None = it is."""
         return self._health.why
+
+    @property
+    def suspect(self) -> bool:
+        """Whether its last read failed."""
+        return self._health.reading.suspect
 
     @property
     def queued_bytes(self) -> int:
