@@ -136,7 +136,7 @@ async def serve_on(
             # Objects that exist now live as long as the process: the collector need not visit them.
             gc.freeze()
             gc.enable()  # a start disables it
-            # Nor those made soon after, such as the admin application: they doubled what it visits.
+            # Nor those made soon after, such as the languages of translation.
             asyncio.get_running_loop().call_later(SETTLED_S, gc.freeze)
             await make_server(app, on_started=on_started, listen=accept).serve(list(sockets))
     finally:

@@ -18,8 +18,8 @@ from llmproxy.composition.packages import has
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig
 
-AFTER_S = 1.0  # FastAPI and SQLAlchemy, which every process needs, come before
-# Battery -> modules that its own thread imports at the start: FastAPI, redis-py, SQLAlchemy.
+AFTER_S = 1.0  # SQLAlchemy, which a process with a store needs, comes before
+# Battery -> modules that its own thread imports: FastAPI, redis-py, SQLAlchemy.
 BY_THREADS = {
     "admin": ("app",),
     "shared_state": ("opening",),

@@ -31,4 +31,4 @@ def ours(routes):
 async def app_of(proxy):
     """The admin application of a proxy, as soon as it was made."""
     await ask(proxy.port, "/admin/session", method="GET")
-    return proxy.app._admin._app
+    return proxy.app._admin._application._app

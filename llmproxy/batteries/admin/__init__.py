@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from llmproxy.batteries.admin.audit import AuditTrail
 from llmproxy.batteries.admin.made_late import made_late
+from llmproxy.batteries.admin.probes import Probes
 from llmproxy.batteries.admin.process_family import START_TOKEN
 from llmproxy.batteries.admin.sources import Sources
 from llmproxy.batteries.admin.stats.collector import SLOTS, StatsCollector, WorkerSlot
@@ -39,8 +40,8 @@ async def open_admin(
     """Sample statistics in the background, and yield the admin application.
 
     `slot`: where this worker publishes its statistics; None = there is only one process. `sources`:
-    what it reads and changes. `make`: makes the application at once, instead of `make_admin` in a
-    thread.
+    what it reads and changes. `make`: makes the application at once, instead of `make_admin` at its
+    first request.
     """
     store, reloader = sources.store, sources.reloader
     if store is not None:
@@ -52,10 +53,10 @@ async def open_admin(
     sources = replace(sources, audit=trail)
     async with background(sampler.run), trail.written():
         if make is not None:
-            yield make(live, sampler, sources)
+            yield Probes(live, make(live, sampler, sources))
             return
         async with made_late(partial(_make, live, sampler, sources)) as application:
-            yield application
+            yield Probes(live, application)
 
 
 def _make(live: LiveConfig, sampler: Sampler, sources: Sources) -> ASGIApp:

@@ -28,7 +28,11 @@ from llmproxy.batteries.admin.stats.state import StateCache
 from llmproxy.batteries.settings import full
 
 if TYPE_CHECKING:
-    from llmproxy.batteries.budgets import Budgets
+    from collections.abc import Sequence
+
+    from llmproxy.batteries.admin.stats.collector import Stats
+    from llmproxy.batteries.admin.stats.state import ProxyView
+    from llmproxy.batteries.budgets import Budgets, BudgetStatus
     from llmproxy.batteries.keys import Keys
     from llmproxy.runtime import LiveConfig
 
@@ -131,11 +135,14 @@ def _add_metrics(
     @app.get("/metrics", response_class=Response, dependencies=[Depends(metrics_reader)])
     async def metrics() -> Response:
         """Metrics in Prometheus' text format."""
-        # prometheus-client takes 0.05 s to import: only a scrape pays for it.
-        from llmproxy.batteries.admin.stats.metrics.page import CONTENT_TYPE, metrics_text  # noqa: PLC0415
-
         state, stats = state_cache.state(), sampler.collector.stats()
         # Takes milliseconds per dozen endpoints, so it must not block the event loop.
         known = [] if budgets is None else budgets.statuses()
-        text = await run_in_threadpool(metrics_text, state, stats, known)
-        return Response(text, media_type=CONTENT_TYPE)
+        return await run_in_threadpool(_metrics_page, state, stats, known)
+
+
+def _metrics_page(state: ProxyView, stats: Stats, budgets: Sequence[BudgetStatus]) -> Response:
+    """Runs in a thread: prometheus-client takes 0.05 s to import, and only a scrape pays for it."""
+    from llmproxy.batteries.admin.stats.metrics.page import CONTENT_TYPE, metrics_text  # noqa: PLC0415
+
+    return Response(metrics_text(state, stats, budgets), media_type=CONTENT_TYPE)

@@ -1,12 +1,13 @@
-"""The admin application, made while calls are served already.
+"""The admin application, made when somebody asks for it.
 
-FastAPI takes a quarter of a second to import and to set up. The first call must not wait for that,
-so a thread does it, shortly after the start.
+FastAPI takes a quarter of a second to import and to set up, and 14 MB. A process that no operator
+asks needs neither, so a thread makes the application when its first request comes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,36 +16,39 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llmproxy.protocols import ASGIApp, Receive, Scope, Send
 
-AFTER_S = 0.1  # a call that came with the start is through by then
 logger = logging.getLogger("llmproxy")
 
 
 @asynccontextmanager
-async def made_late(
-    make: Callable[[], ASGIApp], *, after_s: float = AFTER_S
-) -> AsyncIterator[ASGIApp]:
-    """Yield an application whose requests wait until a thread has made it with `make`.
+async def made_late(make: Callable[[], ASGIApp]) -> AsyncIterator[ASGIApp]:
+    """Yield an application whose first request has a thread make it with `make`. All wait for that.
 
-    If that raises, it is logged, and every request raises the same.
+    If it raises, it is logged, and every request raises the same.
     """
+    making: asyncio.Task[ASGIApp] | None = None
 
     async def made() -> ASGIApp:
-        await asyncio.sleep(after_s)
         try:
-            return await asyncio.to_thread(make)
+            application = await asyncio.to_thread(make)
         except Exception:
             logger.exception("The admin application cannot be made. Calls are served without it.")
             raise
+        if gc.get_freeze_count():  # as what a start makes: the collector need not visit it
+            gc.freeze()
+        return application
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal making
+        if making is None:
+            making = asyncio.create_task(made())
         serve = await asyncio.shield(making)
         await serve(scope, receive, send)
 
-    making = asyncio.create_task(made())
     try:
         yield application
     finally:
-        making.cancel()
-        await asyncio.wait({making})
-        if not making.cancelled():
-            making.exception()  # it was logged
+        if making is not None:
+            making.cancel()
+            await asyncio.wait({making})
+            if not making.cancelled():
+                making.exception()  # it was logged

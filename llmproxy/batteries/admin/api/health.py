@@ -11,6 +11,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 import llmproxy
+from llmproxy.batteries.admin.probes import ALIVE, readiness
 from llmproxy.batteries.admin.stats import finite
 from llmproxy.batteries.admin.stats.certificate import TlsView, tls_view
 from llmproxy.batteries.admin.stats.collector import StatsCollector
@@ -102,18 +103,20 @@ def health_routes(
     """Return the routes of `/livez`, `/readyz` and `/health`."""
     router = APIRouter()
 
+    # `Probes` answers both before this application is made. The routes describe them, and say
+    # which methods they have.
+
     @router.get("/livez")
     async def livez() -> Probe:
         """Return 200 while the process runs."""
-        return Probe(status="alive")
+        return Probe(status=ALIVE.status)
 
     @router.get("/readyz")
     async def readyz(response: Response) -> Probe:
         """Return 200 if the proxy accepts traffic, 503 while it drains."""
-        if live.draining:
-            response.status_code = 503
-            return Probe(status="draining")
-        return Probe(status="ready")
+        answer = readiness(live)
+        response.status_code = answer.code
+        return Probe(status=answer.status)
 
     @router.get("/health")
     async def health() -> Health:
