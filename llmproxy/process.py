@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import uvloop
@@ -62,6 +64,7 @@ def serve(
 def run_to_the_end(run: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run a server in an event loop of its own; return the exit status."""
     log_to_stderr()
+    raise_open_files()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run())
@@ -69,6 +72,18 @@ def run_to_the_end(run: Callable[[], Coroutine[Any, Any, None]]) -> int:
         say(str(error))
         return 1
     return 0
+
+
+def raise_open_files() -> int:
+    """Raise the soft limit of open files to the hard one; return it.
+
+    Many systems start with 1,024 for the sake of programs that use select(), which fails above.
+    That is enough for some 500 calls at once.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS does not take an infinite one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def log_to_stderr(line: str = "%(asctime)s %(levelname)s %(message)s") -> None:

@@ -9,9 +9,11 @@ attempt has failed.
 
 from __future__ import annotations
 
+import resource
 import ssl
 from collections.abc import Callable
 from functools import partial
+from sys import maxsize
 
 from llmproxy.calls import Outgoing
 from llmproxy.config import Timeouts
@@ -22,9 +24,14 @@ from llmproxy.upstream.dialer import Dialer, OriginAddress
 from llmproxy.upstream.origin import Dial, Origin
 from llmproxy.upstream.response import Response
 
-# Per origin. Beyond it a call waits for a connection (`timeouts.pool_s`), so that a burst cannot
-# use up the file descriptors of the process.
-MAX_CONNECTIONS = 4096
+
+def connections_allowed() -> int:
+    """Return how many connections to one origin this process may have: half of its open files.
+
+    The other half is for the clients'. A call beyond waits for a connection (`timeouts.pool_s`).
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return maxsize if files == resource.RLIM_INFINITY else max(1, files // 2)
 
 
 class UpstreamClient:
@@ -38,11 +45,11 @@ class UpstreamClient:
         resolver: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
         sessions: TlsSessions | None = None,
-        max_connections: int = MAX_CONNECTIONS,
+        max_connections: int | None = None,
     ) -> None:
         self._tunnels = tunnels
         self._timeouts = timeouts
-        self._max_connections = max_connections
+        self._max_connections = max_connections or connections_allowed()
         self._resolver = resolver
         self._dialer = Dialer(resolver, timeout_s=timeouts.connect_s, tls=tls, sessions=sessions)
         self._origins: dict[tuple[str, str, int], Origin] = {}

@@ -103,7 +103,10 @@ class Origin:
                 return await waiter
         except TimeoutError:
             raise TimedOut(
-                f"all {self._max_open} connections were busy", phase="pool", sent=False
+                f"all {self._max_open} connections were busy: half of the files that the proxy may "
+                "open (ulimit -n, LimitNOFILE)",
+                phase="pool",
+                sent=False,
             ) from None
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():

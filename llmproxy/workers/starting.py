@@ -24,7 +24,7 @@ from llmproxy.batteries.telemetry.shared_memory import SharedMemory
 from llmproxy.composition import import_slow_modules
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.interpreter import this_build
-from llmproxy.process import address_of, announcement, log_to_stderr, say
+from llmproxy.process import address_of, announcement, log_to_stderr, raise_open_files, say
 from llmproxy.server.server import CANCEL_GRACE_S
 from llmproxy.sockets import CannotListenError
 from llmproxy.workers.forking import Forked, Lifeline, fork
@@ -60,6 +60,7 @@ def serve_with_workers(
     the command line; None = as configured.
     """
     log_to_stderr(LOG_LINE)
+    raise_open_files()
     with ExitStack() as stack:
         inbox = stack.enter_context(Inbox())
         server = None

@@ -1,6 +1,7 @@
 """Trouble of this machine is answered at once with a code of ours, and no endpoint is blamed."""
 
 import resource
+from asyncio import gather
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,15 @@ async def test_no_descriptors(tmp_path):
             assert (reply.status, reply.error["code"]) == (503, "proxy_out_of_resources")
             assert "No connection can be opened: too many open files" in proxy.stderr
             assert (await ask(proxy.port, body=CHAT)).status == 200, "no breaker is open"
+
+
+@bounded()
+async def test_a_start_raises_the_limit_of_open_files_and_one_endpoint_may_use_it(tmp_path):
+    async with scripted(always(0.5, http(chat("hi")))) as vendor:
+        limits = 'ulimit -Sn 100; ulimit -Hn 300; exec "$@"'
+        program = ("bash", "-c", limits, "bash", LLMPROXY)
+        config = group_of(vendor, timeouts={})
+        async with running(tmp_path, config=config, program=program) as proxy:
+            replies = await gather(*(ask(proxy.port, body=CHAT) for _ in range(100)))
+            assert {reply.status for reply in replies} == {200}
+            assert vendor.connections == 100

@@ -92,6 +92,7 @@ async def test_calls_above_the_cap_wait_in_order_and_time_out():
             with pytest.raises(TimedOut) as caught:
                 await ask(client, vendor)
             assert caught.value.phase == "pool"
+            assert "all 1 connections were busy: half of the files" in str(caught.value)
             assert not caught.value.sent
             assert (await first)[0] == 200
 

@@ -116,7 +116,8 @@ LOCAL_KINDS = (
         WARNING,
         "this process may open {limit} files, enough for about {calls} calls at once; "
         "max_in_flight is {wanted}.",
-        "Raise the limit (ulimit -n, LimitNOFILE= of systemd) to {needed}, or lower max_in_flight.",
+        "Raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd) to {needed}, or lower "
+        "max_in_flight.",
     ),
     FindingKind(
         "more_workers_than_cores",

@@ -18,7 +18,7 @@ from llmproxy.batteries.settings import FullConfig, FullSettings
 from llmproxy.batteries.state_folder import state_folder
 from llmproxy.batteries.store import address_of as store_address
 from llmproxy.interpreter import MORE_CPU, PythonBuild, this_build
-from llmproxy.process import address_of, open_to_all
+from llmproxy.process import address_of, open_to_all, raise_open_files
 from llmproxy.tools.doctor.findings import DoctorFinding, found
 
 FILES_OF_A_CALL = 2  # its client's connection and its endpoint's
@@ -51,8 +51,7 @@ def machine_findings(
     if file is not None:
         yield from readable_secrets(file, has_secrets=_has_literal_secret(file))
     yield from own_authorities(environ.get("SSL_CERT_FILE"))
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    yield from few_files(settings, limit)
+    yield from few_files(settings, raise_open_files())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if workers is not None and cores is not None and workers > cores:
         yield found("more_workers_than_cores", "this machine", workers=workers, cores=cores)
