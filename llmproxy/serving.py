@@ -33,7 +33,7 @@ class Batteries(RuntimeBatteries):
     `open_store` yields what writes finished calls to a database.
     `open_admin` gets the live config and the open telemetry, and yields the admin application.
     `reload` replaces the live config until its block ends; `health_checks` check endpoints that
-    get no calls.
+    get no calls; `warm_connections` keep some open.
     """
 
     open_store: StoreOpener | None = None
@@ -46,6 +46,7 @@ class Batteries(RuntimeBatteries):
     open_admin: Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None = None
     reload: Callable[[LiveConfig], AbstractAsyncContextManager[None]] | None = None
     health_checks: HealthCheckOpener | None = None
+    warm_connections: HealthCheckOpener | None = None
     service_manager: HealthCheckOpener | None = None
     imports: HealthCheckOpener | None = None  # of what later calls need, behind the first ones
     front: Any = None  # its `open` yields what accepts connections
@@ -176,7 +177,8 @@ async def open_app(
             live.on_change.append(lambda: telemetry.install(live.runtime.resources.prices))
         if batteries.reload is not None:
             await stack.enter_async_context(batteries.reload(live))
-        for opener in (batteries.health_checks, batteries.service_manager, batteries.imports):
+        openers = [batteries.health_checks, batteries.warm_connections, batteries.service_manager]
+        for opener in (*openers, batteries.imports):
             if opener is not None:
                 await stack.enter_async_context(opener(live))
         admin = None

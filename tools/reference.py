@@ -84,6 +84,7 @@ SECTIONS = {
     "Params": "How an endpoint is reached: `model_groups[].models[].params`",
     "FullSettings": "General settings: `general_settings`",
     "Timeouts": "Timeouts: `general_settings.timeouts`",
+    "ConnectionPool": "Connections to endpoints: `general_settings.pool`",
     "Queue": "The waiting room: `general_settings.queue`",
     "CacheParams": "The cache: `general_settings.cache_params`",
     "Tracing": "Tracing: `general_settings.tracing`",

@@ -15,20 +15,20 @@ from time import monotonic
 
 
 class Watchdog:
-    """Calls `on_expired` once the latest deadline has passed. Owned by one connection."""
+    """Calls `on_expired` once `expires_at` has passed. Owned by one connection."""
 
-    __slots__ = ("_armed_for", "_expires_at", "_loop", "_on_expired", "_timer")
+    __slots__ = ("_armed_for", "_loop", "_on_expired", "_timer", "expires_at")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_expired: Callable[[], None]) -> None:
         self._loop = loop
         self._on_expired = on_expired
-        self._expires_at = inf
+        self.expires_at = inf
         self._armed_for = inf
         self._timer: asyncio.TimerHandle | None = None
 
     def expire_at(self, moment: float) -> None:
         """Set the deadline to `moment`. It replaces the previous one."""
-        self._expires_at = moment
+        self.expires_at = moment
         if moment < self._armed_for:
             if self._timer is not None:
                 self._timer.cancel()
@@ -37,11 +37,11 @@ class Watchdog:
 
     def suspend(self) -> None:
         """Forget the deadline. The loop's timer stays armed: cancelling it would cost more."""
-        self._expires_at = inf
+        self.expires_at = inf
 
     def stop(self) -> None:
         """Forget the deadline and cancel the timer: the connection is closed."""
-        self._expires_at = inf
+        self.expires_at = inf
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -50,12 +50,12 @@ class Watchdog:
     def _wake(self) -> None:
         self._timer = None
         self._armed_for = inf
-        left_s = self._expires_at - monotonic()
+        left_s = self.expires_at - monotonic()
         if left_s <= 0:
-            self._expires_at = inf
+            self.expires_at = inf
             self._on_expired()
         elif left_s < inf:
             # The loop's clock is coarser than time.monotonic; without the 1 ms it might wake us
             # too early again.
-            self._armed_for = self._expires_at
+            self._armed_for = self.expires_at
             self._timer = self._loop.call_later(left_s + 0.001, self._wake)

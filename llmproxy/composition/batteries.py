@@ -104,6 +104,7 @@ def installed(
         acquire=None if reloader is None else reloader.shared.acquire,
         reload=None if reloader is None else reloader.serve,
         health_checks=_health_checks(),
+        warm_connections=_warm_connections(),
         service_manager=None if slot is not None else _service_manager(reloader),
         imports=imports_for_calls,
         front=front,
@@ -118,6 +119,13 @@ def _health_checks() -> HealthCheckOpener:
     from llmproxy.batteries.health_checks import open_health_checks  # noqa: PLC0415
 
     return open_health_checks
+
+
+@needs("warm_connections")
+def _warm_connections() -> HealthCheckOpener:
+    from llmproxy.batteries.warm_connections import open_warm_connections  # noqa: PLC0415
+
+    return open_warm_connections
 
 
 @needs("systemd")

@@ -6,6 +6,7 @@ Verdicts and retries are decided in the pipeline.
 """
 
 from llmproxy.upstream.client import UpstreamClient
+from llmproxy.upstream.origin import Origin
 from llmproxy.upstream.response import Response
 
-__all__ = ["Response", "UpstreamClient"]
+__all__ = ["Origin", "Response", "UpstreamClient"]

@@ -86,13 +86,18 @@ class UpstreamClient:
         return await self._dialer.dial(self._address_of(endpoint), protocol)
 
     @property
+    def origins(self) -> list[Origin]:
+        """Those that were asked for so far."""
+        return list(self._origins.values())
+
+    @property
     def open_connections(self) -> int:
         """The number of connections to all origins, idle ones included."""
-        return sum(origin.open_connections for origin in self._origins.values())
+        return sum(origin.open_connections for origin in self.origins)
 
     def close(self) -> None:
         """Close every connection."""
-        for origin in self._origins.values():
+        for origin in self.origins:
             origin.close()
         if self._resolver is not None:
             self._resolver.close()

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from llmproxy.errors import TimedOut
-from llmproxy.upstream.connection import UpstreamConnection
+from llmproxy.upstream.connection import NEW, READY, UpstreamConnection
 
 Dial = Callable[[Callable[[], UpstreamConnection]], Awaitable[UpstreamConnection]]
 
@@ -64,6 +64,23 @@ class Origin:
                 if not fresh:
                     return connection
                 connection.abort()  # to dial in its place
+
+    async def dial_ahead(self) -> None:
+        """Dial a connection for a later call. Raises ConnectFailed."""
+        connection = await self._dial_one()
+        if connection.state is NEW:
+            connection.state = READY
+            self.became_idle(connection)
+
+    def used_since(self, moment: float) -> int:
+        """Return how many connections are in use, or were after a moment."""
+        until = moment + self._idle_s
+        unused = (kept.state is READY or kept.kept_until <= until for kept in self._idle)
+        return len(self._open) - sum(unused)
+
+    def open_at(self, moment: float) -> int:
+        """Return how many connections will be open at a moment if no other call uses them."""
+        return len(self._open) - sum(kept.kept_until <= moment for kept in self._idle)
 
     def drop_idle(self) -> None:
         """Close the kept connections: the server has begun to close its side."""

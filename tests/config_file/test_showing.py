@@ -119,7 +119,7 @@ def test_the_schema_knows_every_key_and_refuses_others():
 
     assert set(schema["properties"]) == set(Config.model_fields)
     assert all(section["additionalProperties"] is False for section in sections(schema))
-    assert len(sections(schema)) == 22
+    assert len(sections(schema)) == 23
 
 
 def test_every_key_has_a_description():

@@ -14,7 +14,14 @@ from pydantic.functional_validators import AfterValidator
 from llmproxy.batteries.settings.addresses import Network, database_address, file_mode
 from llmproxy.batteries.settings.identity import Jwt, SignIn
 from llmproxy.batteries.settings.money import AlertTarget, BudgetEntry
-from llmproxy.batteries.settings.sections import CacheParams, Caller, Operator, Team, Tracing
+from llmproxy.batteries.settings.sections import (
+    CacheParams,
+    Caller,
+    ConnectionPool,
+    Operator,
+    Team,
+    Tracing,
+)
 from llmproxy.batteries.settings.tls import TlsSettings
 from llmproxy.config import Config, GeneralSettings, checks
 from llmproxy.config.base import MIB, NUMBER, Seconds, Text
@@ -82,6 +89,10 @@ class FullSettings(GeneralSettings):
         "`free`: a `GET` of its list of models, with its own key; vendors charge nothing for it. A "
         "path such as `/health`: a `GET` of that path of its host. `off`: only calls find out "
         "whether it is back.",
+    )
+    pool: Annotated[ConnectionPool, BeforeValidator(checks.nothing_is_empty)] = Field(
+        default_factory=ConnectionPool,
+        description="Which connections to endpoints stay open while no call uses them.",
     )
     cache: bool = Field(
         default=False,
@@ -300,6 +311,8 @@ class FullSettings(GeneralSettings):
             yield "redis_*", "shared_state", "connector"
         if self.stream_usage == "ask":
             yield "stream_usage", "stream_usage", "translation"
+        if self.pool.warm:
+            yield "pool.warm", "warm_connections", "warm_connections"
         if "health_check" in self.model_fields_set and self.health_check != "off":
             yield "health_check", "health_checks", "health_checks"
 

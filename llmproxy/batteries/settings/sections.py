@@ -172,6 +172,18 @@ class CacheParams(Section):
     )
 
 
+class ConnectionPool(Section):
+    """The connections to endpoints."""
+
+    warm: Annotated[int, Field(ge=0, le=1_000), NUMBER] = Field(
+        default=0,
+        description="Connections to the host of an endpoint that are kept open while no call uses "
+        "them: as many as calls have used at once in the last 10 minutes, at most so many. A call "
+        "after a pause then waits for no connection and no TLS handshake. 0: connections are "
+        "closed `timeouts.upstream_idle_s` after their last call.",
+    )
+
+
 class Tracing(Section):
     """Where spans are sent, and for which share of calls."""
 
