@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -258,9 +257,6 @@ def proxy(
 
         wait_for(connected, process)
         assert pair is not None
-        # What a start leaves for later, the admin application at last, is made by then.
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=STARTED_WITHIN_S):
-            pass
         yield process, lambda what: pair.call if what == CALL else pair.chunk
         pair.close()
     except ProxyEnded:
