@@ -150,6 +150,13 @@ class Group:
             ahead = tokens_ahead = 0
         return None
 
+    def with_failures(self) -> list[EndpointState]:
+        """Return the endpoints that were ever set aside, or whose breaker is not closed.
+
+        The others are healthy: whoever looks at all from time to time need not ask these more.
+        """
+        return [s for s in self.states if s.cooldown_until or not s.breaker.closed]
+
     def randomise_start(self, draw: Callable[[], float]) -> None:
         """Start the round robin anywhere: instances that start together must not go in step."""
         for tier in self.tiers:

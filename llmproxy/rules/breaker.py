@@ -92,7 +92,6 @@ class Breaker:
     """
 
     __slots__ = (
-        "_closed",
         "_closed_at",
         "_open_until",
         "_opened_for_s",
@@ -102,6 +101,7 @@ class Breaker:
         "_ticket",
         "_window",
         "allowed_fails",
+        "closed",
         "open_s",
         "reopenings",
     )
@@ -109,11 +109,12 @@ class Breaker:
     def __init__(self, *, allowed_fails: int, open_s: float) -> None:
         """`allowed_fails`: consecutive failures that open it. `open_s`: for how long at first.
 
-        `reopenings`: how often it has opened since it last stayed closed for long.
+        `closed`: whether every attempt may begin. `reopenings`: how often it has opened since it
+        last stayed closed for long.
         """
         self.allowed_fails = allowed_fails
         self.open_s = open_s
-        self._closed = True
+        self.closed = True
         self._ticket = 0  # the only one whose report counts
         self._window = SuccessWindow()
         self._open_until = 0.0
@@ -126,7 +127,7 @@ class Breaker:
 
     def admits(self, now: float) -> bool:
         """Return whether an attempt may begin. Changes nothing."""
-        return self._closed or (
+        return self.closed or (
             now >= self._open_until and (self._probe_until is None or now >= self._probe_until)
         )
 
@@ -137,7 +138,7 @@ class Breaker:
         every endpoint out, one may be tried early. An attempt beside a probe gets a ticket whose
         report changes nothing.
         """
-        if self._closed:
+        if self.closed:
             return self._ticket
         if self._probe_until is not None and now < self._probe_until:
             return -1
@@ -153,7 +154,7 @@ class Breaker:
         """
         if ticket != self._ticket:
             return False
-        if self._closed:
+        if self.closed:
             window = self._window
             window.failures_in_a_row = 0
             if now >= window.ends_at:
@@ -170,7 +171,7 @@ class Breaker:
         """
         if ticket != self._ticket:
             return
-        if not self._closed:
+        if not self.closed:
             if self._probe_is_early:  # tried for want of another endpoint: nothing new is known
                 self.forget(now, ticket)
             else:
@@ -182,7 +183,7 @@ class Breaker:
 
     def forget(self, now: float, ticket: int) -> None:  # noqa: ARG002 - as the other two
         """End an attempt that says nothing about the endpoint: the client left, a 400, a 429."""
-        if ticket == self._ticket and not self._closed:
+        if ticket == self._ticket and not self.closed:
             self._probe_until = None
             self._ticket += 1  # a later report of this probe is stale
 
@@ -196,7 +197,7 @@ class Breaker:
     def open_elsewhere(self, now: float, for_s: float) -> None:
         """Open because another instance found the endpoint failing, for as long as it does."""
         if self._open_until < now + for_s:
-            self._closed = False
+            self.closed = False
             self._open_until = now + for_s
             self._opened_for_s = for_s
             self._probe_until = None
@@ -204,12 +205,12 @@ class Breaker:
 
     def close_elsewhere(self, now: float) -> None:
         """Close because another instance's probe succeeded."""
-        if not self._closed:
+        if not self.closed:
             self._close(now)
 
     def close_on_trial(self, now: float) -> None:
         """Close because the endpoint is seen to answer: the first failed call opens it again."""
-        if not self._closed:
+        if not self.closed:
             self._close(now)
             self._window.failures_in_a_row = self.allowed_fails - 1
 
@@ -225,35 +226,35 @@ class Breaker:
 
     def state(self, now: float) -> BreakerState:
         """Return closed, open or half-open. Changes nothing."""
-        if self._closed:
+        if self.closed:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now < self._open_until else BreakerState.HALF_OPEN
 
     def opens_until(self, now: float) -> float:
         """Return until when it is open; `now` if it is not."""
-        return now if self._closed else max(now, self._open_until)
+        return now if self.closed else max(now, self._open_until)
 
     def probed_for_s(self, now: float) -> float:
         """Return how long a probe has been under way; 0.0 if none is."""
-        if self._closed or self._probe_until is None or now >= self._probe_until:
+        if self.closed or self._probe_until is None or now >= self._probe_until:
             return 0.0
         return max(SHORTEST_S, now - (self._probe_until - PROBE_LEASE_S))
 
     def _open(self, now: float, draw: float) -> None:
         """Open for twice as long as last time, unless it stayed closed for longer than that."""
-        if self._closed and now - self._closed_at > self._opened_for_s:
+        if self.closed and now - self._closed_at > self._opened_for_s:
             self.reopenings = 0
         longest_s = max(self.open_s, MAX_OPEN_S)
         wait_s = min(self.open_s * 2.0 ** min(self.reopenings, 30), longest_s)
         self._opened_for_s = wait_s * (1.0 - JITTER + 2.0 * JITTER * draw)
         self._open_until = now + self._opened_for_s
         self.reopenings += 1
-        self._closed = False
+        self.closed = False
         self._probe_until = None
         self._ticket += 1
 
     def _close(self, now: float) -> None:
-        self._closed = True
+        self.closed = True
         self._closed_at = now
         self._ramp_from = now
         self._probe_until = None

@@ -224,3 +224,16 @@ async def test_every_metric_is_as_the_catalogue_describes_it():
         assert (family.type, family.documentation) == (described.kind, described.help)
         for sample in family.samples:
             assert set(sample.labels) - {"le"} == set(described.labels)
+
+
+@bounded()
+async def test_names_with_quotes_and_backslashes_are_escaped():
+    async with scripted(GOOD) as vendor:
+        group, name = 'a"big"\\group', 'b"x\\n"'
+        config = config_for(endpoint(vendor, name), group=group)
+        async with serve_proxy(config) as proxy:
+            await ask(proxy.port, body=question("x", model=group))
+            metrics = await scrape(proxy)
+            assert metrics["llmproxy_calls_total", group, name, "2xx"] == 1
+            assert metrics["llmproxy_attempt_first_byte_seconds_count", group, name] == 1
+            assert metrics["llmproxy_attempt_first_byte_seconds_bucket", group, name, "+Inf"] == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends, FastAPI, Response
-from fastapi.concurrency import run_in_threadpool
 
 import llmproxy
 from llmproxy.batteries.admin.api.actions import action_routes
@@ -23,16 +22,13 @@ from llmproxy.batteries.admin.guessing import WrongKeys
 from llmproxy.batteries.admin.malformed import answer_malformed, without_nul
 from llmproxy.batteries.admin.pages import SecurityHeaders, dashboard_routes
 from llmproxy.batteries.admin.sources import Sources
+from llmproxy.batteries.admin.stats.metrics.page import CONTENT_TYPE, metrics_text
 from llmproxy.batteries.admin.stats.sampler import Sampler
 from llmproxy.batteries.admin.stats.state import StateCache
 from llmproxy.batteries.settings import full
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llmproxy.batteries.admin.stats.collector import Stats
-    from llmproxy.batteries.admin.stats.state import ProxyView
-    from llmproxy.batteries.budgets import Budgets, BudgetStatus
+    from llmproxy.batteries.budgets import Budgets
     from llmproxy.batteries.keys import Keys
     from llmproxy.runtime import LiveConfig
 
@@ -135,14 +131,6 @@ def _add_metrics(
     @app.get("/metrics", response_class=Response, dependencies=[Depends(metrics_reader)])
     async def metrics() -> Response:
         """Metrics in Prometheus' text format."""
-        state, stats = state_cache.state(), sampler.collector.stats()
-        # Takes milliseconds per dozen endpoints, so it must not block the event loop.
         known = [] if budgets is None else budgets.statuses()
-        return await run_in_threadpool(_metrics_page, state, stats, known)
-
-
-def _metrics_page(state: ProxyView, stats: Stats, budgets: Sequence[BudgetStatus]) -> Response:
-    """Runs in a thread: prometheus-client takes 0.05 s to import, and only a scrape pays for it."""
-    from llmproxy.batteries.admin.stats.metrics.page import CONTENT_TYPE, metrics_text  # noqa: PLC0415
-
-    return Response(metrics_text(state, stats, budgets), media_type=CONTENT_TYPE)
+        text = await metrics_text(await state_cache.state(), await sampler.collector.stats(), known)
+        return Response(text, media_type=CONTENT_TYPE)

@@ -95,7 +95,8 @@ class HealthChecks:
         modes: dict[tuple[str, str], str] | None = None
         watches = {}
         for group in runtime.pool.groups.values():
-            for state in group.states:
+            watched = self._watches.keys() & group.states
+            for state in dict.fromkeys((*group.with_failures(), *watched)):
                 watch = self._watches.get(state)
                 if not needs_check(state, now):
                     if watch is not None:

@@ -56,24 +56,26 @@ async def _events(
     sent_calls = {_key(call) for call in collector.calls()}
     sent_point = sampler.last_point
     while not live.draining:
-        yield _event("state", state_cache.state())
+        yield _event("state", await state_cache.json())
         # Compared by key, not by time: a call of another worker may appear late.
         calls = collector.calls()
         new = [call for call in calls if _key(call) not in sent_calls][:MAX_NEW_CALLS]
         sent_calls = {_key(call) for call in calls}
         if new:
-            yield _event("calls", CallTraces(calls=[trace_of(call) for call in new]))
+            traces = CallTraces(calls=[trace_of(call) for call in new])
+            yield _event("calls", traces.model_dump_json().encode())
         if sampler.last_point is not sent_point and sampler.last_point is not None:
             sent_point = sampler.last_point
-            yield _event("point", HistoryEvent(point=sent_point, step_s=STEP_S))
+            ended = HistoryEvent(point=sent_point, step_s=STEP_S)
+            yield _event("point", ended.model_dump_json().encode())
         await asyncio.sleep(SEND_EVERY_S)
     state_cache.invalidate()
-    yield _event("state", state_cache.state())  # says that the proxy is draining
+    yield _event("state", await state_cache.json())  # says that the proxy is draining
 
 
 def _key(call: CallFinished) -> tuple[str, float]:
     return call.record.request.id, call.ended_at
 
 
-def _event(name: str, content: BaseModel) -> bytes:
-    return f"event: {name}\ndata: {content.model_dump_json()}\n\n".encode()
+def _event(name: str, content: bytes) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), content)

@@ -16,16 +16,18 @@ from llmproxy.batteries.admin.stats import finite
 from llmproxy.batteries.admin.stats.certificate import TlsView, tls_view
 from llmproxy.batteries.admin.stats.collector import StatsCollector
 from llmproxy.batteries.admin.stats.database import DatabaseView, database_view
+from llmproxy.batteries.admin.stats.slices import in_slices
 from llmproxy.batteries.admin.stats.state import LostView, lost_view
 from llmproxy.batteries.admin.stats.status import (
     AVAILABLE,
+    EndpointStatus,
     ProxyStatus,
     SharedStateView,
     endpoint_status,
-    group_status,
     proxy_status,
     shared_state_view,
     why_out,
+    worst_of,
 )
 from llmproxy.routing import EndpointState, Group
 from llmproxy.runtime import LiveConfig
@@ -118,43 +120,33 @@ def health_routes(
         response.status_code = answer.code
         return Probe(status=answer.status)
 
-    @router.get("/health")
-    async def health() -> Health:
+    @router.get("/health", response_model=Health)
+    async def health() -> Response:
         """Return the state of every endpoint."""
-        config_error = None if reloader is None else reloader.loaded.error
-        lost = lost_view(collector.stats().counters.calls.lost)
-        database, tls = database_view(collector), tls_view(collector)
-        return health_of(live, config_error, lost, database, monotonic(), tls=tls)
+        found = await _health(live, reloader, collector)
+        return Response(found.model_dump_json(), media_type="application/json")
 
     return router
 
 
-def health_of(
-    live: LiveConfig,
-    config_error: str | None,
-    lost: LostView,
-    database: DatabaseView | None,
-    now: float,
-    *,
-    tls: TlsView | None = None,
-) -> Health:
-    """Return the state of every endpoint at a moment of the monotonic clock."""
-    runtime = live.runtime
-    endpoints = [
-        _endpoint_health(group.name, state, now)
-        for group in runtime.pool.groups.values()
-        for state in group.states
-    ]
-    groups = runtime.pool.groups.values()
+async def _health(live: LiveConfig, reloader: Reloader | None, collector: StatsCollector) -> Health:
+    runtime, now = live.runtime, monotonic()
+    stats = await collector.stats()
+    groups, statuses = runtime.pool.groups.values(), []
+    endpoints: list[EndpointHealth] = []
+    for group in groups:
+        found = await in_slices(_endpoint_health(group.name, state, now) for state in group.states)
+        statuses.append(worst_of(status for status, _ in found))
+        endpoints += [endpoint for _, endpoint in found]
     return Health(
-        status=proxy_status(live, [group_status(group, now) for group in groups]),
+        status=proxy_status(live, statuses),
         version=llmproxy.__version__,
-        config_error=config_error,
+        config_error=None if reloader is None else reloader.loaded.error,
         in_flight=runtime.in_flight,
-        lost=lost,
+        lost=lost_view(stats.counters.calls.lost),
         shared=shared_state_view(runtime),
-        database=database,
-        tls=tls,
+        database=database_view(collector, stats),
+        tls=tls_view(collector),
         groups=[_group_health(group) for group in groups],
         endpoints=endpoints,
     )
@@ -171,9 +163,12 @@ def _group_health(group: Group) -> GroupHealth:
     )
 
 
-def _endpoint_health(group: str, state: EndpointState, now: float) -> EndpointHealth:
-    available = endpoint_status(state, now) in AVAILABLE
-    return EndpointHealth(
+def _endpoint_health(
+    group: str, state: EndpointState, now: float
+) -> tuple[EndpointStatus, EndpointHealth]:
+    status = endpoint_status(state, now)
+    available = status in AVAILABLE
+    return status, EndpointHealth(
         group=group,
         endpoint=state.endpoint.name,
         available=available,

@@ -6,7 +6,7 @@ import asyncio
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Response
 from pydantic import BaseModel
 
 from llmproxy.batteries.admin.stats.history import HistoryPoint
@@ -50,10 +50,10 @@ def state_routes(
     """Return the routes of `/admin/state` and `/admin/history`."""
     router = APIRouter()
 
-    @router.get("/state")
-    async def state() -> ProxyView:
+    @router.get("/state", response_model=ProxyView)
+    async def state() -> Response:
         """Return the whole state, of all workers together."""
-        return state_cache.state()
+        return Response(await state_cache.json(), media_type="application/json")
 
     @router.get("/history")
     async def history(

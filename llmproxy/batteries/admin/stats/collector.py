@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from llmproxy.batteries.admin.stats.levels import EndpointGauges, endpoint_gauges
+from llmproxy.batteries.admin.stats.slices import in_slices, pause_s
 from llmproxy.batteries.cache import CacheCounters, StoreCounters
 from llmproxy.batteries.telemetry.counters import CallCounters, plus
 from llmproxy.batteries.telemetry.shared_memory import SharedMemory, SlotFull
@@ -130,6 +131,7 @@ class StatsCollector:
         self._recorder = recorder
         self._slot = slot
         self._published: list[bytes | None] = [None] * SLOTS
+        self._publish_at = 0.0
         self._warned = False
         left_behind = None if slot is None else slot.memory.read(slot.number, STATS)
         self._before = _decode_stats(left_behind).counters if left_behind else Counters()
@@ -139,9 +141,9 @@ class StatsCollector:
         """The number of processes that serve calls."""
         return 1 if self._slot is None else self._slot.memory.workers
 
-    def stats(self) -> Stats:
+    async def stats(self) -> Stats:
         """Return the statistics of all workers together."""
-        stats = self._own_stats()
+        stats = await self._own_stats()
         for packed in self._others(STATS):
             others = _decode_stats(packed)
             stats.counters = plus(stats.counters, others.counters)
@@ -174,11 +176,13 @@ class StatsCollector:
                     return call
         return None
 
-    def publish(self) -> None:
+    async def publish(self) -> None:
         """Write to the shared memory what has changed since the last time."""
         if self._slot is None:
             return
-        self._publish(self._slot, STATS, _encode(self._own_stats()))
+        if monotonic() >= self._publish_at:
+            self._publish_at = monotonic() + pause_s(self._live.runtime.pool.groups.values())
+            self._publish(self._slot, STATS, _encode(await self._own_stats()))
         latest, notable = list(self._recorder.latest), list(self._recorder.notable)
         calls = RecentCalls(latest[-PUBLISHED_CALLS:], notable[-PUBLISHED_CALLS:])
         self._publish(self._slot, CALLS, _encode(calls))
@@ -208,12 +212,12 @@ class StatsCollector:
         counting = Counters(self._recorder.counters(), cache.counters, cache.store_counters, failed)
         return plus(_decode_counters(_encode(counting)), self._before)
 
-    def _own_stats(self) -> Stats:
+    async def _own_stats(self) -> Stats:
         runtime = self._live.runtime
         worker = str(0 if self._slot is None else self._slot.number)
         gauges = Gauges(
             runtime.in_flight,
-            _group_gauges(runtime, worker),
+            await _group_gauges(runtime, worker),
             _cache_gauges(cache_of(runtime)),
             _database_gauges(self.store),
         )
@@ -225,16 +229,17 @@ def cache_of(runtime: Runtime) -> TwoLevelCache:
     return cast("TwoLevelCache", runtime.cache)
 
 
-def _group_gauges(runtime: Runtime, worker: str) -> dict[str, GroupGauges]:
-    now = monotonic()
-    return {
-        group.name: GroupGauges(
-            len(group.queue),
-            group.in_flight,
-            {state.endpoint.name: endpoint_gauges(state, worker, now) for state in group.states},
-        )
-        for group in runtime.pool.groups.values()
-    }
+async def _group_gauges(runtime: Runtime, worker: str) -> dict[str, GroupGauges]:
+    groups, now = runtime.pool.groups.values(), monotonic()
+    gauges = {group.name: GroupGauges(len(group.queue), group.in_flight, {}) for group in groups}
+    of_all = await in_slices(
+        (group.name, state.endpoint.name, endpoint_gauges(state, worker, now))
+        for group in groups
+        for state in group.states
+    )
+    for group_name, name, of_one in of_all:
+        gauges[group_name].endpoints[name] = of_one
+    return gauges
 
 
 def _database_gauges(store: Store | None) -> DatabaseGauges:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from llmproxy.batteries.admin.stats.collector import StatsCollector
+from llmproxy.batteries.admin.stats.collector import Stats, StatsCollector
 
 
 class DatabaseView(BaseModel):
@@ -22,12 +22,12 @@ class DatabaseView(BaseModel):
     lost: int
 
 
-def database_view(collector: StatsCollector) -> DatabaseView | None:
+def database_view(collector: StatsCollector, stats: Stats) -> DatabaseView | None:
     """Return None if there is no store."""
     if collector.store is None or (own := collector.store.status()) is None:
         return None
-    stats = collector.stats()
-    away, why = stats.gauges.database.away, own.why
+    gauges = stats.gauges.database
+    away, why = gauges.away, own.why
     if away and why is None:
         why = "Another worker cannot write to it: see the log."
     return DatabaseView(
@@ -35,7 +35,7 @@ def database_view(collector: StatsCollector) -> DatabaseView | None:
         connected=False if away else own.connected,
         why=why,
         since=own.since,
-        queued=stats.gauges.database.queued,
-        spooled=stats.gauges.database.spooled,
+        queued=gauges.queued,
+        spooled=gauges.spooled,
         lost=stats.counters.calls.lost.get("store", 0),
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
-from time import monotonic, time
+from time import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,7 +15,7 @@ from llmproxy.batteries.admin.stats.collector import Counters, StatsCollector
 from llmproxy.batteries.admin.stats.history import HistoryPoint, TimeSeries
 from llmproxy.batteries.admin.stats.marks import Marks
 from llmproxy.batteries.admin.stats.slowness import Slowness
-from llmproxy.batteries.admin.stats.status import EndpointStatus, endpoint_status
+from llmproxy.batteries.admin.stats.status_times import StatusTimes
 from llmproxy.batteries.telemetry.counters import minus
 
 if TYPE_CHECKING:
@@ -47,20 +47,20 @@ class Sampler:
         self.marks = Marks(now)
         live.on_change.append(lambda: self.marks.reloaded(wall()))
         self._earlier = deque([(now, msgspec.msgpack.encode(counters))])
-        self._statuses: dict[tuple[str, str], tuple[EndpointStatus, float]] = {}
-        self._sample_statuses(now)
+        self._status_times = StatusTimes(live, self.marks, now)
+        live.on_change.append(lambda: self._status_times.look_at_all(wall()))
 
     async def run(self) -> None:
         """Sample until the task is cancelled."""
         while True:
             await asyncio.sleep(SAMPLE_EVERY_S)
-            self.sample()
+            await self._sample()
 
-    def sample(self) -> None:
+    async def _sample(self) -> None:
         """Take one sample, and publish this worker's statistics."""
         now = self.wall()
-        self.collector.publish()
-        self._sample_statuses(now)
+        await self.collector.publish()
+        self._status_times.look(now)
         if not self.minutes.is_due(now):
             return
         counters = self.collector.counters()
@@ -86,16 +86,5 @@ class Sampler:
 
     def since(self, group: str, endpoint: str) -> float:
         """Return since when (Unix seconds) an endpoint is in its state, to half a second."""
-        known = self._statuses.get((group, endpoint))
-        return self.started_at if known is None else known[1]
-
-    def _sample_statuses(self, now: float) -> None:
-        before, self._statuses, moment = self._statuses, {}, monotonic()
-        for group in self._live.runtime.pool.groups.values():
-            for state in group.states:
-                name, status = (group.name, state.endpoint.name), endpoint_status(state, moment)
-                known = before.get(name)
-                unchanged = known is not None and known[0] is status
-                if known and not unchanged:
-                    self.marks.changed(now, state.endpoint.name, known[0], status)
-                self._statuses[name] = known if known and unchanged else (status, now)
+        since = self._status_times.since(group, endpoint)
+        return self.started_at if since is None else since

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from asyncio import Lock
+from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +17,7 @@ from llmproxy.batteries.admin.stats.collector import CacheGauges, GroupGauges, c
 from llmproxy.batteries.admin.stats.database import DatabaseView, database_view
 from llmproxy.batteries.admin.stats.levels import EndpointGauges, LimitsView, limits_view
 from llmproxy.batteries.admin.stats.sampler import Sampler
+from llmproxy.batteries.admin.stats.slices import in_slices, pause_s
 from llmproxy.batteries.admin.stats.slowness import SlowView
 from llmproxy.batteries.admin.stats.status import (
     EndpointStatus,
@@ -22,10 +25,10 @@ from llmproxy.batteries.admin.stats.status import (
     ProxyStatus,
     SharedStateView,
     endpoint_status,
-    group_status,
     proxy_status,
     shared_state_view,
     why_out,
+    worst_of,
 )
 from llmproxy.batteries.admin.stats.summary import (
     RecentStats,
@@ -41,8 +44,6 @@ from llmproxy.routing import EndpointState, Group
 if TYPE_CHECKING:
     from llmproxy.batteries.reload import Reloader
     from llmproxy.runtime import LiveConfig
-
-CACHED_FOR_S = 0.5
 
 
 class EndpointView(BaseModel):
@@ -137,34 +138,46 @@ class ProxyView(BaseModel):
 
 
 class StateCache:
-    """Computes the state at most twice a second, for everything that asks for it."""
+    """Computes the state at most twice a second, for everything that asks for it.
+
+    With many endpoints it does so less often, so that it never takes more than 1 % of a core.
+    """
 
     def __init__(self, live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -> None:
         self._live = live
         self._reloader = reloader
         self._sampler = sampler
-        self._cached: ProxyView | None = None
-        self._cached_at = 0.0
+        self._cached: tuple[ProxyView, bytes] | None = None
+        self._due_at = 0.0
+        self._one_at_a_time = Lock()
 
-    def state(self) -> ProxyView:
-        """Return the state, at most half a second old."""
-        now = monotonic()
-        if self._cached is None or now - self._cached_at > CACHED_FOR_S:
-            view = _proxy_view(self._live, self._sampler, self._reloader)
-            self._cached, self._cached_at = view, now
-        return self._cached
+    async def state(self) -> ProxyView:
+        """Return the state, at most half a second old, or some seconds with many endpoints."""
+        return (await self._both())[0]
+
+    async def json(self) -> bytes:
+        """Return the same as JSON."""
+        return (await self._both())[1]
+
+    async def _both(self) -> tuple[ProxyView, bytes]:
+        async with self._one_at_a_time:
+            if self._cached is None or monotonic() >= self._due_at:
+                self._due_at = monotonic() + pause_s(self._live.runtime.pool.groups.values())
+                view = await _proxy_view(self._live, self._sampler, self._reloader)
+                self._cached = view, view.model_dump_json().encode()
+            return self._cached
 
     def invalidate(self) -> None:
         """Compute the state anew next time, because an operator changed something."""
-        self._cached = None
+        self._due_at = 0.0
 
 
-def _proxy_view(live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -> ProxyView:
-    runtime, stats = live.runtime, sampler.collector.stats()
+async def _proxy_view(live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -> ProxyView:
+    runtime, stats = live.runtime, await sampler.collector.stats()
     step, seconds = sampler.recent(stats.counters)
     recent = step.calls.groups
     groups = [
-        _group_view(
+        await _group_view(
             group,
             sampler,
             recent.get(group.name, GroupCounters()),
@@ -186,7 +199,7 @@ def _proxy_view(live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -
         totals=totals_of(stats.counters),
         groups=groups,
         cache=_cache_view(live, stats.gauges.cache),
-        database=database_view(sampler.collector),
+        database=database_view(sampler.collector, stats),
         tls=tls_view(sampler.collector),
         failed_connections=stats.counters.failed_connections,
         lost=lost_view(stats.counters.calls.lost),
@@ -198,26 +211,28 @@ def lost_view(lost: dict[str, int]) -> LostView:
     return LostView(access_log=lost.get("access_log", 0))
 
 
-def _group_view(
+async def _group_view(
     group: Group, sampler: Sampler, recent: GroupCounters, gauges: GroupGauges, seconds: float
 ) -> GroupView:
-    now = monotonic()
-    endpoints = []
-    for state in group.states:
-        name = state.endpoint.name
-        attempts = recent.endpoints.get(name, EndpointCounters())
-        endpoints.append(
-            _endpoint_view(
+    quiet = recent_of_endpoint(EndpointCounters(), seconds)
+
+    def views() -> Iterator[EndpointView]:
+        for state in group.states:
+            name = state.endpoint.name
+            attempts = recent.endpoints.get(name)
+            unknown_costs = recent.unknown_costs.get(name, 0)
+            yield _endpoint_view(
                 state,
                 sampler,
                 group.name,
                 gauges.endpoints.get(name, EndpointGauges()),
-                recent_of_endpoint(attempts, seconds, recent.unknown_costs.get(name, 0)),
+                quiet if attempts is None else recent_of_endpoint(attempts, seconds, unknown_costs),
             )
-        )
+
+    endpoints = await in_slices(views())
     return GroupView(
         group=group.name,
-        status=group_status(group, now),
+        status=worst_of(endpoint.state for endpoint in endpoints),
         waiting=gauges.waiting,
         in_flight=gauges.in_flight,
         recent=recent_of_groups([recent], seconds),

@@ -15,7 +15,6 @@ from llmproxy.routing.endpoint import AvailabilityKind
 from llmproxy.rules.breaker import BreakerState
 
 if TYPE_CHECKING:
-    from llmproxy.routing import Group
     from llmproxy.runtime import LiveConfig, Runtime
 
 
@@ -83,9 +82,9 @@ class SharedStateView(BaseModel):
     since_s: float
 
 
-def group_status(group: Group, now: float) -> GroupStatus:
-    """Return `degraded` if an endpoint of the group is out, `down` if all are."""
-    out = [endpoint_status(state, now) not in AVAILABLE for state in group.states]
+def worst_of(statuses: Iterable[EndpointStatus]) -> GroupStatus:
+    """Return `degraded` if an endpoint of a group is out, `down` if all are."""
+    out = [status not in AVAILABLE for status in statuses]
     return "down" if all(out) else "degraded" if any(out) else "ok"
 
 
