@@ -141,7 +141,7 @@ def judgements(sheets: list[Sheet]) -> list[Judged]:
         _judged_hits(by_name.get(HIT)),
         _judged(f"p99 added by a hit at {pace}", _added_ms(by_name.get(HIT)), 1.0, "ms"),
         _judged(f"p99 added at {pace}", _added_ms(own), 1.0, "ms"),
-        _judged("RSS idle", own.idle and own.idle.rss, 80, "MB"),
+        _judged("RSS idle", own.idle and own.idle.rss, 62, "MB"),
         _judged(f"RSS, {OPEN_STREAMS:,} streams", own.streaming and own.streaming.rss, 160, "MB"),
         _judged("start to first answer", start_s, 1.0, "s"),
     ]

@@ -19,6 +19,8 @@ import headers_reference
 import http_reference
 import litellm_keys_reference
 import tables_reference
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import asyncpg
 
 from llmproxy.batteries.admin.stats.metrics.catalogue import SECTIONS as METRIC_SECTIONS
 from llmproxy.batteries.config_file import json_schema
@@ -28,6 +30,8 @@ REFERENCE = Path("docs/reference/configuration.md")
 METRICS = Path("docs/reference/metrics.md")
 HTTP = Path("docs/reference/http.md")
 TABLES = Path("docs/reference/database.md")
+NEW_TABLES = Path("llmproxy/batteries/store/new_tables.sqlite.sql")
+NEW_TABLES_OF_SERVERS = NEW_TABLES.with_name("new_tables.postgresql.sql")
 LITELLM_KEYS = Path("docs/reference/litellm-keys.md")
 DOCTOR = Path("docs/reference/doctor.md")
 ALERTS = Path("docs/reference/alert-rules.md")
@@ -220,6 +224,8 @@ def pages(root: Path) -> dict[Path, str]:
         METRICS: metrics(),
         HTTP: http_reference.page(),
         TABLES: tables_reference.page(),
+        NEW_TABLES: tables_reference.new_tables(sqlite.dialect()),
+        NEW_TABLES_OF_SERVERS: tables_reference.new_tables(asyncpg.dialect()),
         DOCTOR: doctor_reference.page(),
         LITELLM_KEYS: litellm_keys_reference.page(),
         ALERTS: alerts_reference.page(),

@@ -13,19 +13,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from llmproxy.batteries.background import background
+from llmproxy.batteries.settings import full
 from llmproxy.composition.packages import has
+from llmproxy.config import GeneralSettings
 
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig
 
-AFTER_S = 1.0  # SQLAlchemy, which a process with a store needs, comes before
-# Battery -> modules that its own thread imports: FastAPI, redis-py, SQLAlchemy.
-BY_THREADS = {
+AFTER_S = 1.0  # SQLAlchemy, which a process with a PostgreSQL server needs, comes before
+# Battery -> modules that are imported before workers are forked: FastAPI, redis-py.
+BY_WORKERS = {
     "admin": ("app",),
     "shared_state": ("opening",),
     "budgets": ("sync",),
-    "store": ("connections", "schema"),
 }
+# The same if the store is a server. With a file, only what operators ask needs SQLAlchemy.
+WITH_SERVER = {"store": ("engines", "tables")}
 # Battery -> modules that a call would wait for: the first that is translated, or uses a WebSocket.
 BY_CALLS = {
     "translation": ("one_call",),
@@ -33,9 +36,16 @@ BY_CALLS = {
 }
 
 
-def import_slow_modules() -> None:
+def import_slow_modules(settings: GeneralSettings, environ: Mapping[str, str]) -> None:
     """Import the slow modules of the installed batteries: workers that are forked share them."""
-    _import_all({**BY_THREADS, **BY_CALLS})
+    _import_all({**BY_WORKERS, **BY_CALLS})
+    if has("store"):
+        from llmproxy.batteries.store import address_of  # noqa: PLC0415 - may not be there
+
+        url = full(settings).database_url
+        address = address_of(None if url is None else url.get_secret_value(), environ)
+        if address is not None and address.server is not None:
+            _import_all(WITH_SERVER)
 
 
 @asynccontextmanager

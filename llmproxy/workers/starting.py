@@ -117,12 +117,12 @@ class WithSharedStore:
 
 
 def _supervisor(context: WorkerContext, count: int, text: str, systemd: Systemd) -> Supervisor:
-    import_slow_modules()
+    settings = context.config.general_settings
+    import_slow_modules(settings, context.environ)
     # Freeze the objects that exist now: pages that the collector does not write stay shared.
     gc.collect()
     gc.freeze()
     gc.enable()  # `llmproxy serve` disables it until here
-    settings = context.config.general_settings
     others = []
     if context.server is not None:
         start, running = context.server.start, context.server.process

@@ -84,9 +84,29 @@ def test_soon_after_a_thread_imports_what_a_later_call_would_wait_for():
     assert imported_by("-c", SERVING, '"off"', *FOR_CALLS) >= FOR_CALLS
 
 
-def test_with_a_store_it_has_not_made_tables_or_the_admin_application_yet(tmp_path):
-    imported = imported_by("-c", SERVING, str(tmp_path / "new.sqlite"))
-    assert imported <= {*TO_SERVE, "sqlalchemy"}, "a thread may have begun with SQLAlchemy"
+def test_with_a_store_it_imports_no_more_neither_at_once_nor_soon_after(tmp_path):
+    file = str(tmp_path / "new.sqlite")
+    assert imported_by("-c", SERVING, file) <= TO_SERVE
+    assert imported_by("-c", SERVING, file, *FOR_CALLS) <= TO_SERVE | FOR_CALLS
+
+
+PRELOADING = """
+import sys
+from llmproxy.batteries.settings import FullSettings
+from llmproxy.composition import import_slow_modules
+import_slow_modules(FullSettings(database_url=sys.argv[1]), {})
+print(*sys.modules, sep="\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "needed"),
+    [("off", False), ("/nowhere/x.sqlite", False), ("postgresql://nowhere/x", True)],
+)
+def test_workers_share_sqlalchemy_if_they_all_need_it(url, needed):
+    imported = imported_by("-c", PRELOADING, url)
+    assert imported >= {"fastapi", "redis", *FOR_CALLS}
+    assert ("sqlalchemy" in imported) == needed
 
 
 def test_the_collector_is_off_during_a_start_and_on_when_calls_are_accepted(tmp_path):

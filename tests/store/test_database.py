@@ -5,15 +5,18 @@ import json
 import sqlite3
 import stat
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.batteries.store import Database, StoreUnavailable, address_of
-from llmproxy.batteries.store.connections import CountersOfFile
+from llmproxy.batteries.store.plain import FileConnection
 from llmproxy.batteries.store.schema import HEAD, KNOWN
 from llmproxy.batteries.store.tables import metadata, teams, versions
 from llmproxy.composition import store_warnings
@@ -34,6 +37,62 @@ async def test_the_tables_are_made_when_they_are_first_needed(kind, tmp_path):
             assert await database.fetch(select(table)) == []
         ((version,),) = await database.fetch(text("SELECT version_num FROM alembic_version"))
         assert version == HEAD == KNOWN[-1]
+
+
+@pytest.mark.filterwarnings("ignore:.*expression")  # those indexes: the next test sees them
+@both
+@bounded()
+async def test_new_tables_are_those_that_the_statements_of_operators_name(kind, tmp_path):
+    def differences(connection):
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    async with open_database(kind, tmp_path) as database:
+        assert await database.change(lambda connection: connection.run_sync(differences)) == []
+        await database.execute(text("DROP INDEX calls_by_time"))
+        assert len(await database.change(lambda on: on.run_sync(differences))) == 1
+
+
+@bounded()
+async def test_new_tables_are_those_that_alembic_makes(tmp_path):
+    made = []
+    for name in ("new", "migrated"):
+        file = tmp_path / f"{name}.sqlite"
+        if name == "migrated":
+            with closing(sqlite3.connect(file)) as connection:
+                connection.execute(
+                    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+                    "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+                )
+        database = Database(address_of(str(file), {}))
+        rows = await database.fetch(text("SELECT name, sql FROM sqlite_master ORDER BY name"))
+        made.append([(row.name, "".join((row.sql or "").split())) for row in rows])
+        assert await database.fetch(text("SELECT version_num FROM alembic_version")) == [(HEAD,)]
+        await database.close()
+    assert made[0] == made[1]
+    assert len(made[0]) > len(metadata.tables)
+
+
+@both
+@bounded()
+async def test_a_plain_transaction_is_kept_whole_or_not_at_all(kind, tmp_path):
+    async def add(on):
+        await on.execute_many("INSERT INTO versions (name, version) VALUES (?, ?)", [("a", 1)])
+        assert await on.execute("UPDATE versions SET version = ? WHERE name = ?", 2, "a") == 1
+        (row,) = await on.rows("SELECT version, name FROM versions WHERE name = ?", "a")
+        return row.name, row.version
+
+    async def add_and_fail(on):
+        await on.execute("INSERT INTO versions (name, version) VALUES (?, ?)", "b", 1)
+        raise LookupError
+
+    async with open_database(kind, tmp_path) as database:
+        assert await database.change_plain(add) == ("a", 2)
+        with pytest.raises(LookupError):
+            await database.change_plain(add_and_fail)
+        with pytest.raises(Exception, match=r"(?i)unique"):  # of values: the database is there
+            await database.change_plain(add)
+        (row,) = await database.read_plain("SELECT * FROM versions WHERE version < ?", 9)
+        assert (row.name, row.version) == ("a", 2)
 
 
 @both
@@ -217,7 +276,7 @@ async def test_counters_of_a_file_without_tables_say_what_is_wrong_and_make_no_f
             await database.counters()
     gone = tmp_path / "gone.sqlite"
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
-        await CountersOfFile(gone, within_s=1.0).read()
+        await FileConnection(gone, locked_s=1.0).read("SELECT 1")
     assert not gone.exists()
 
 

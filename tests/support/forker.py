@@ -102,10 +102,11 @@ def serve(orders):
     """Fork for each order. Returns in the forked processes, with what they are to do."""
     from fastapi import FastAPI
 
+    from llmproxy.batteries.settings import FullSettings
     from llmproxy.composition import import_slow_modules, installed
 
     installed()  # imports what is installed
-    import_slow_modules()
+    import_slow_modules(FullSettings(database_url="postgresql://nowhere/x"), {})
     FastAPI().get("/")(lambda name: None)  # a first parameter imports 0.1 s of Pydantic
     gc.collect()
     gc.freeze()  # pages that the collector does not write to stay shared

@@ -141,7 +141,8 @@ class AuditTrail:
         database = None if self._store is None else self._store.database
         if database is None:
             return False
-        # Slow to import, and not installed everywhere.
+        await database.load()  # by a thread: the tables import SQLAlchemy
+        # Not installed everywhere.
         from llmproxy.batteries.store import StoreUnavailable  # noqa: PLC0415
         from llmproxy.batteries.store.tables import audit as table  # noqa: PLC0415
 

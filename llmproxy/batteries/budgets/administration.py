@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llmproxy.batteries.budgets.budget import Budget, NoSuchBudgetError, from_mapping, order_of
-from llmproxy.batteries.budgets.stored import budget_of
+from llmproxy.batteries.budgets.rows import budget_of
 from llmproxy.batteries.store import Database
 from llmproxy.batteries.store.tables import budgets, versions
 

@@ -1,6 +1,6 @@
 """Opens the budgets of a process: what was spent before, what other instances spend, what changes.
 
-SQLAlchemy takes half a second to import, so a thread does it, when there is something to read.
+SQLAlchemy takes half a second to import, so a thread does it, when there are sums to read.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from llmproxy.batteries.background import background
 from llmproxy.batteries.budgets.accounts import BudgetAccount
 from llmproxy.batteries.budgets.budget import Budget, budgets_of
+from llmproxy.batteries.budgets.rows import ALL_BUDGETS, budget_of
 from llmproxy.batteries.budgets.service import Budgets
 from llmproxy.batteries.settings import full, shares_state
 from llmproxy.batteries.store import Database, StoreEmptied, StoreUnavailable
@@ -80,11 +81,10 @@ class StoredBudgets:
         if not seen and self._seen:
             raise StoreEmptied("budgets")
         if seen != self._seen:
-            stored = await self._module()
             made: list[Budget] = []
-            for row in await self._database.fetch(stored.all_budgets(), polls=True):
+            for row in await self._database.read_plain(ALL_BUDGETS):
                 try:
-                    made.append(stored.budget_of(row))
+                    made.append(budget_of(row))
                 except (ValueError, KeyError, OSError) as error:  # a time zone that is not here
                     logger.warning("The budget %s cannot be kept: %s", row.id, error)
             self._budgets.adopt_made(made)

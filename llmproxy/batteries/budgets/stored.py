@@ -1,42 +1,18 @@
-"""Budgets in the store: those that were made at run time, and what was spent before this start."""
+"""What was spent before this start, from the store."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from math import ceil
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row, Select, func, select, union_all
 
 from llmproxy.batteries.budgets.accounts import BudgetAccount
-from llmproxy.batteries.budgets.budget import NOTIFY_AT, Budget, Kind, Unit
-from llmproxy.batteries.budgets.periods import Per
-from llmproxy.batteries.store.tables import budgets, calls, spend, spend_by_label
+from llmproxy.batteries.budgets.budget import Kind, Unit
+from llmproxy.batteries.store.tables import calls, spend, spend_by_label
 
 HOUR_S, DAY_S = 3600, 86_400
-
-
-def all_budgets() -> Select[Any]:
-    """Select all budgets that were made at run time."""
-    return select(budgets)
-
-
-def budget_of(row: Row[Any]) -> Budget:
-    """Return the budget of a row. Raises ValueError, KeyError or OSError if it cannot be kept."""
-    notify_at = json.loads(row.notify_at) if row.notify_at else NOTIFY_AT
-    return Budget(
-        id=row.id,
-        kind=Kind(row.subject_kind),
-        subject=row.subject,
-        unit=Unit(row.unit),
-        amount=row.amount,
-        per=Per(row.per),
-        time_zone=ZoneInfo(row.time_zone or "UTC").key,
-        hard=bool(row.hard),
-        notify_at=tuple(sorted(notify_at)),
-    )
 
 
 def spent_since(kind: Kind, start: float, unit: Unit) -> Select[Any]:

@@ -1,6 +1,6 @@
 """The keys of a process: read at the start, kept as they are in the store, and administered.
 
-SQLAlchemy takes half a second to import. So nothing imports it before there is a database to read,
+SQLAlchemy takes half a second to import. So nothing imports it before somebody administers keys,
 and then a thread does.
 """
 
@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmproxy.batteries.background import background
 from llmproxy.batteries.keys.copy import read_copy
 from llmproxy.batteries.keys.known import KnownKeys
+from llmproxy.batteries.keys.sync import KeySync
 from llmproxy.batteries.store import Database, StoreUnavailable
 
 if TYPE_CHECKING:
     from llmproxy.batteries.keys.key_administration import KeyAdministration
-    from llmproxy.batteries.keys.sync import KeySync
     from llmproxy.batteries.keys.team_administration import TeamAdministration
 
 POLL_S = 0.5  # until there is a file
@@ -36,7 +37,6 @@ class Keys:
         self.known = KnownKeys()
         self._database: Database | None = None
         self._sync: KeySync | None = None
-        self._importing = asyncio.Lock()
 
     @asynccontextmanager
     async def open(self, database: Database) -> AsyncIterator[None]:
@@ -67,14 +67,16 @@ class Keys:
 
     async def keys(self) -> KeyAdministration:
         """Return what makes and changes keys. Raises StoreUnavailable if there is no database."""
-        sync = await self.sync()
+        sync = self.sync()
+        await asyncio.to_thread(import_module, "llmproxy.batteries.keys.key_administration")
         from llmproxy.batteries.keys.key_administration import KeyAdministration  # noqa: PLC0415
 
         return KeyAdministration(sync.database, sync.read_changes)
 
     async def teams(self) -> TeamAdministration:
         """Return what makes and changes teams. Raises StoreUnavailable if there is no database."""
-        sync = await self.sync()
+        sync = self.sync()
+        await asyncio.to_thread(import_module, "llmproxy.batteries.keys.team_administration")
         from llmproxy.batteries.keys.team_administration import TeamAdministration  # noqa: PLC0415
 
         return TeamAdministration(sync.database, sync.read_changes)
@@ -88,17 +90,16 @@ class Keys:
             return None
         return await (await self.teams()).team_of(people)
 
-    async def sync(self) -> KeySync:
+    def sync(self) -> KeySync:
         """Return what reads the database. Raises StoreUnavailable if there is none."""
-        async with self._importing:
-            if self._database is None:
-                raise StoreUnavailable(
-                    "Keys are kept in a database, and this proxy has none (database_url: off). "
-                    "Name one, or add general_settings.callers."
-                )
-            if self._sync is None:
-                self._sync = await asyncio.to_thread(_sync_of, self.known, self._database)
-            return self._sync
+        if (database := self._database) is None:
+            raise StoreUnavailable(
+                "Keys are kept in a database, and this proxy has none (database_url: off). "
+                "Name one, or add general_settings.callers."
+            )
+        if self._sync is None:
+            self._sync = KeySync(self.known, database, place=place_of_copy(database))
+        return self._sync
 
 
 class _Jobs:
@@ -124,17 +125,10 @@ class _Jobs:
         while not self._database.exists:
             self._keys.known.has_read_all()
             await asyncio.sleep(POLL_S)
-        return await self._keys.sync()
+        return self._keys.sync()
 
 
 def place_of_copy(database: Database) -> Path | None:
     """Return where the last known keys are kept: beside the store; None: there is no place."""
     spool = database.address.spool
     return None if spool is None else spool.with_name(spool.name.replace("spool", "keys"))
-
-
-def _sync_of(known: KnownKeys, database: Database) -> KeySync:
-    from llmproxy.batteries.keys import key_administration, team_administration  # noqa: F401, PLC0415
-    from llmproxy.batteries.keys.sync import KeySync  # noqa: PLC0415
-
-    return KeySync(known, database, place=place_of_copy(database))

@@ -6,44 +6,25 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Row, Select, select
-
 from llmproxy.batteries.callers import TeamRules
 from llmproxy.batteries.keys.key import Key
-from llmproxy.batteries.store.tables import keys, teams
 
 PAGE = 2_000
 NAME = "keys"  # of the row in `versions` that counts the changes of keys and teams
 
 _FOR_CALLS = (
-    *(keys.c.id, keys.c.name, keys.c.team, keys.c.tags, keys.c.models),
-    *(keys.c.rpm, keys.c.tpm, keys.c.concurrent, keys.c.blocked, keys.c.expires_at),
-    *(keys.c.digest, keys.c.second_digest, keys.c.second_until, keys.c.version),
-    keys.c.deleted_at,
+    "SELECT id, name, team, tags, models, rpm, tpm, concurrent, blocked, expires_at, digest, "
+    "second_digest, second_until, version, deleted_at FROM keys"
 )
+# Values: the digest of the last one that is known. The next keys in the order of their digests.
+PAGE_OF_ALL = f"{_FOR_CALLS} WHERE digest > ? AND deleted_at IS NULL ORDER BY digest LIMIT {PAGE}"
+# Values: the version of the last one that is known. The next keys in the order of their changes.
+PAGE_OF_CHANGES = f"{_FOR_CALLS} WHERE version > ? ORDER BY version LIMIT {PAGE}"
+# What calls need of teams.
+ALL_TEAMS = "SELECT name, models, rpm, tpm, concurrent, blocked FROM teams"
 
 
-def page_of_all(after: str) -> Select[Any]:
-    """Select the next keys in the order of their digests."""
-    statement = select(*_FOR_CALLS).where(keys.c.digest > after, keys.c.deleted_at.is_(None))
-    return statement.order_by(keys.c.digest).limit(PAGE)
-
-
-def page_of_changes(after: int) -> Select[Any]:
-    """Select the next keys that have changed, in the order of their changes."""
-    return select(*_FOR_CALLS).where(keys.c.version > after).order_by(keys.c.version).limit(PAGE)
-
-
-def all_teams() -> Select[Any]:
-    """Select what calls need of teams."""
-    columns = teams.c
-    return select(
-        *(columns.name, columns.models, columns.rpm, columns.tpm),
-        *(columns.concurrent, columns.blocked),
-    )
-
-
-def team_of(row: Row[Any]) -> TeamRules:
+def team_of(row: Any) -> TeamRules:
     """Return a team as its calls see it."""
     models = decoded(row.models)
     return TeamRules(
@@ -53,7 +34,7 @@ def team_of(row: Row[Any]) -> TeamRules:
     )
 
 
-def changes_of(rows: Iterable[Row[Any]]) -> Iterator[tuple[bytes, Key | None]]:
+def changes_of(rows: Iterable[Any]) -> Iterator[tuple[bytes, Key | None]]:
     """Yield each digest of the rows with its key; None for what is not valid any more.
 
     A digest that was replaced stands in its row until another one replaces it.
@@ -67,7 +48,7 @@ def changes_of(rows: Iterable[Row[Any]]) -> Iterator[tuple[bytes, Key | None]]:
             yield bytes.fromhex(row.second_digest), replaced
 
 
-def _key(row: Row[Any], expires_at: float | None, replaced: bool) -> Key:
+def _key(row: Any, expires_at: float | None, replaced: bool) -> Key:
     models = decoded(row.models)
     return Key(
         name=row.name,

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Executable, Row, bindparam, update
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from llmproxy.batteries.keys.copy import FORMAT, CopyHead, write_copy
 from llmproxy.batteries.keys.known import KnownKeys
 from llmproxy.batteries.keys.rows import (
+    ALL_TEAMS,
     NAME,
     PAGE,
-    all_teams,
+    PAGE_OF_ALL,
+    PAGE_OF_CHANGES,
     changes_of,
-    page_of_all,
-    page_of_changes,
     team_of,
 )
 from llmproxy.batteries.keys.table import KeyTable
-from llmproxy.batteries.store import Database, StoreEmptied, StoreUnavailable
-from llmproxy.batteries.store.tables import keys
+from llmproxy.batteries.store import Database, StoreEmptied, StoreUnavailable, Transaction
 
 logger = logging.getLogger("llmproxy")
 
@@ -80,7 +77,7 @@ class KeySync:
             if version < self._version:  # it was restored from a backup
                 self._version = 0
             if version != self._version or self._known.read_at is None:
-                teams = await self.database.fetch(all_teams(), polls=True)
+                teams = await self.database.read_plain(ALL_TEAMS)
                 self._known.serve_teams(map(team_of, teams))
                 if self._version == 0:
                     await self._read_all()
@@ -94,7 +91,7 @@ class KeySync:
         table, after = KeyTable(), ""
         self._earlier.clear()
         while True:
-            rows = await self.database.fetch(page_of_all(after), polls=True)
+            rows = await self.database.read_plain(PAGE_OF_ALL, after)
             await self._apply(rows, table)
             if len(rows) < PAGE:
                 break
@@ -103,7 +100,7 @@ class KeySync:
 
     async def _read_since(self, version: int) -> None:
         while True:
-            rows = await self.database.fetch(page_of_changes(version), polls=True)
+            rows = await self.database.read_plain(PAGE_OF_CHANGES, version)
             await self._apply(rows, self._known.table)
             if len(rows) < PAGE:
                 return
@@ -116,7 +113,7 @@ class KeySync:
             table.change(gone | dict(changes_of(some)))
             await asyncio.sleep(0)
 
-    def _gone(self, row: Row[Any]) -> bytes | None:
+    def _gone(self, row: Any) -> bytes | None:
         """Return the digest that the row of a key had and has no more, and note its new one."""
         before = self._earlier.pop(row.id, None)
         if row.second_digest and row.deleted_at is None:
@@ -156,22 +153,17 @@ class KeySync:
         """Write down when keys were used last. What cannot be written now is written later."""
         used, self._known.used = self._known.used, {}
         noted = list(used.items())
-        statement = (
-            update(keys).where(keys.c.id == bindparam("of")).values(last_used_at=bindparam("at"))
-        )
         for start in range(0, len(noted), USED_AT_ONCE):
-            some = [{"of": id, "at": at} for id, at in noted[start : start + USED_AT_ONCE]]
+            some = [(at, id) for id, at in noted[start : start + USED_AT_ONCE]]
             try:
-                await self.database.change(partial(_execute_many, statement, some))
+                await self.database.change_plain(partial(_write_use, some))
             except StoreUnavailable:
                 self._known.used = {**dict(noted[start:]), **self._known.used}
                 return
 
 
-async def _execute_many(
-    statement: Executable, rows: list[dict[str, Any]], on: AsyncConnection
-) -> None:
-    await on.execute(statement, rows)
+async def _write_use(used: Sequence[tuple[float, str]], on: Transaction) -> None:
+    await on.execute_many("UPDATE keys SET last_used_at = ? WHERE id = ?", used)
 
 
 async def _for_ever() -> None:

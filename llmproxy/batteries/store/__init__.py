@@ -8,6 +8,7 @@ from llmproxy.batteries.store.calls import CallFilter, Position, position
 from llmproxy.batteries.store.database import Database
 from llmproxy.batteries.store.errors import StoreEmptied, StoreUnavailable
 from llmproxy.batteries.store.lookup import read_calls
+from llmproxy.batteries.store.plain import Transaction
 from llmproxy.batteries.store.remedies import doubt
 from llmproxy.batteries.store.store import Store, StoreStatus
 
@@ -19,6 +20,7 @@ __all__ = [
     "StoreEmptied",
     "StoreStatus",
     "StoreUnavailable",
+    "Transaction",
     "address_of",
     "doubt",
     "position",

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmproxy.batteries.masking import Secrets
 from llmproxy.batteries.store.address import Address, identity_of
+from llmproxy.batteries.store.connections import StoreConnections
 from llmproxy.batteries.store.errors import StoreUnavailable
+from llmproxy.batteries.store.plain import FileTransaction, Transaction
 from llmproxy.batteries.store.remedies import doubt, reason, remedy
+from llmproxy.batteries.store.schema import HEAD, make_in_file
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Row
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from llmproxy.batteries.store.connections import StoreConnections
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 WITHIN_S = 10.0
 UPGRADE_WITHIN_S = 60.0
@@ -55,13 +56,12 @@ class Database:
     async def load(self) -> None:
         """Import SQLAlchemy, if nobody has: half a second, in a thread, of no statement's time."""
         if not self._loaded:
-            await asyncio.to_thread(import_module, "llmproxy.batteries.store.connections")
-            await asyncio.to_thread(import_module, "llmproxy.batteries.store.schema")
+            await asyncio.to_thread(import_module, "llmproxy.batteries.store.engines")
+            await asyncio.to_thread(import_module, "llmproxy.batteries.store.tables")
             self._loaded = True
 
     async def check(self, within_s: float | None = None) -> None:
         """See whether it can be used; make no file for that. Raises StoreUnavailable."""
-        await self.load()
         if why := await asyncio.to_thread(doubt, self.address):
             raise StoreUnavailable(why)
         if self.exists:
@@ -77,7 +77,7 @@ class Database:
         from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
         from llmproxy.batteries.store.schema import look  # noqa: PLC0415
 
-        engine = (await self._connected()).engine.execution_options(**{READS: True})
+        engine = (await self._engine()).execution_options(**{READS: True})
         async with engine.connect() as connection:
             await connection.run_sync(look, self.address)
 
@@ -86,12 +86,13 @@ class Database:
 
         `polls`: it is brief and regular, and does not wait behind what people look up.
         """
+        await self.load()
         await self._prepare()
 
         async def read() -> Sequence[Row[Any]]:
             from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
 
-            engine = (await self._connected()).engine.execution_options(**{READS: True})
+            engine = (await self._engine()).execution_options(**{READS: True})
             async with engine.connect() as connection, self._ending(connection):
                 return (await connection.execute(statement)).all()
 
@@ -100,13 +101,36 @@ class Database:
 
     async def counters(self) -> dict[str, int]:
         """Return the counters of changes by name, for who polls. Raises StoreUnavailable."""
+        return dict(await self.read_plain("SELECT name, version FROM versions"))
+
+    async def read_plain(self, text: str, *values: object) -> Sequence[Any]:
+        """Return the rows of a brief statement in plain SQL that writes nothing; `?` in it are the
+        values. Of a file, it is read without SQLAlchemy. Raises StoreUnavailable."""
         await self._prepare()
 
-        async def read() -> dict[str, int]:
-            return await (await self._connected()).read_counters()
+        async def read() -> Sequence[Any]:
+            return await (await self._connected()).read(text, *values)
 
         async with self._turn(self._pollers):
             return await self._bounded(read())
+
+    async def change_plain(
+        self, work: Callable[[Transaction], Awaitable[T]], *, within_s: float | None = None
+    ) -> T:
+        """Do some work in one transaction in plain SQL, of a file without SQLAlchemy.
+
+        Raises StoreUnavailable, what the driver or SQLAlchemy says of values, and what the work
+        raises.
+        """
+        await self._prepare(within_s)
+
+        async def write() -> T:
+            connections = await self._connected()
+            await asyncio.to_thread(self._refuse_another_file, connections)
+            async with connections.transaction() as transaction:
+                return await work(transaction)
+
+        return await self._bounded(write(), within_s)
 
     async def execute(self, *statements: Executable) -> None:
         """Execute statements in one transaction. Raises StoreUnavailable; IntegrityError if one
@@ -122,12 +146,13 @@ class Database:
         self, work: Callable[[AsyncConnection], Awaitable[T]], *, within_s: float | None = None
     ) -> T:
         """Do some work in one transaction. Raises as `execute` does, and what the work raises."""
+        await self.load()
         await self._prepare(within_s)
 
         async def write() -> T:
             connections = await self._connected()
             await asyncio.to_thread(self._refuse_another_file, connections)
-            async with connections.engine.begin() as connection:
+            async with (await connections.engine()).begin() as connection:
                 return await work(connection)
 
         return await self._bounded(write(), within_s)
@@ -139,7 +164,7 @@ class Database:
         async def work() -> None:
             from llmproxy.batteries.store.schema import upgrade  # noqa: PLC0415
 
-            async with (await self._connected()).engine.begin() as connection:
+            async with (await self._engine()).begin() as connection:
                 await connection.run_sync(upgrade, self.address)
 
         await self._bounded(work())
@@ -157,40 +182,45 @@ class Database:
                 self._connections = await asyncio.to_thread(self._connect)
             return self._connections
 
+    async def _engine(self) -> AsyncEngine:
+        return await (await self._connected()).engine()
+
     async def _prepare(self, within_s: float | None = None) -> None:
         """Make or upgrade the tables, unless they are this program's: once, in a time of its own.
 
         Raises StoreUnavailable.
         """
-        await self.load()
+        if self.address.server is not None:
+            await self.load()
         async with self._preparing:
             if self._prepared:
                 return
-            from llmproxy.batteries.store.schema import HEAD  # noqa: PLC0415
-
-            if await self._bounded(self._version(), within_s) != HEAD:
-                await asyncio.to_thread(import_module, "alembic.config")  # 0.3 s
+            found = await self._bounded(self._version(), within_s)
+            if found is None and self.address.file is not None:
+                await self._bounded(self._make_in_file(), UPGRADE_WITHIN_S)
+            elif found != HEAD:
+                await self.load()
+                if found is not None:
+                    await asyncio.to_thread(import_module, "alembic.config")  # 0.3 s
                 await self._bounded(self._make_tables(), UPGRADE_WITHIN_S)
             self._prepared = True
 
     async def _version(self) -> str | None:
-        from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
-        from llmproxy.batteries.store.schema import version_of  # noqa: PLC0415
+        return await (await self._connected()).version()
 
-        engine = (await self._connected()).engine.execution_options(**{READS: True})
-        async with engine.connect() as connection:
-            return await connection.run_sync(version_of)
+    async def _make_in_file(self) -> None:
+        async with (await self._connected()).transaction() as transaction:
+            assert isinstance(transaction, FileTransaction)  # noqa: S101 - for the type checker
+            await transaction.in_thread(make_in_file)
 
     async def _make_tables(self) -> None:
         from llmproxy.batteries.store.schema import prepare  # noqa: PLC0415
 
-        async with (await self._connected()).engine.begin() as connection:
+        async with (await self._engine()).begin() as connection:
             await connection.run_sync(prepare, self.address)
 
     def _connect(self) -> StoreConnections:
         """Runs in a thread: it may touch the disk."""
-        from llmproxy.batteries.store.connections import StoreConnections  # noqa: PLC0415
-
         return StoreConnections(self.address, within_s=self._within_s)
 
     def _refuse_another_file(self, connections: StoreConnections) -> None:
@@ -205,7 +235,8 @@ class Database:
     async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
         """Wait until few others read. Raises StoreUnavailable."""
         try:
-            await asyncio.wait_for(turns.acquire(), self._within_s)
+            async with asyncio.timeout(self._within_s):
+                await turns.acquire()
         except TimeoutError:
             raise StoreUnavailable(
                 f"{self.address} is busy: other reads take longer than "
@@ -289,15 +320,11 @@ class Database:
 
     def _unavailable(self, error: Exception) -> StoreUnavailable | None:
         """Return what an error says of the database; None = it says something of the statement."""
-        from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError  # noqa: PLC0415
-
-        if isinstance(error, StoreUnavailable | DataError | IntegrityError):
-            return None
-        if _is_of_values(getattr(error, "orig", None) or error):
+        if isinstance(error, StoreUnavailable) or _is_of_values(error):
             return None
         # asyncpg's own errors, when it connects, have no base class that is here without it.
-        of_driver = type(error).__module__.startswith(("asyncpg", "sqlite3"))
-        if not (of_driver or isinstance(error, SQLAlchemyError | OSError)):
+        modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+        if not (modules & {"asyncpg", "sqlite3", "sqlalchemy"} or isinstance(error, OSError)):
             return None
         why = self._secrets.mask_text(reason(error))
         return StoreUnavailable(
@@ -306,7 +333,11 @@ class Database:
 
 
 def _is_of_values(error: Exception) -> bool:
-    """Return whether a driver's own error says that a database cannot keep some values."""
+    """Return whether a driver's own error, or one that SQLAlchemy has wrapped, says that a database
+    cannot keep some values."""
+    if type(error).__name__ in ("DataError", "IntegrityError"):  # SQLAlchemy may not be imported
+        return True
+    error = getattr(error, "orig", None) or error
     import sqlite3  # noqa: PLC0415 - not every process has a file
 
     # PostgreSQL: class 22, data exceptions; 23, rules of a table; 54, what is too long.

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from llmproxy.batteries.sqlite_wal import use_wal
 from llmproxy.batteries.store.address import Address
-from llmproxy.batteries.store.errors import StoreUnavailable
-from llmproxy.batteries.store.remedies import missing_driver
 
-LOCKED = 0.4  # so much of the time may another process have the file locked
 POOL = 4  # connections of one process
 READS = "llmproxy_reads"  # the option of a connection that writes nothing
 
 
-def engine_of(address: Address, *, within_s: float) -> AsyncEngine:
-    """Return an engine, which connects when it is used. An SQLite file is made then."""
-    if why := missing_driver(address):
-        raise StoreUnavailable(why)
+def engine_of(address: Address, *, within_s: float, locked_s: float) -> AsyncEngine:
+    """Return an engine, which connects when it is used.
+
+    `locked_s`: so long may another process have an SQLite file locked.
+    """
     if address.server is not None:
         return _postgresql(address.server, within_s)
-    return _sqlite(Path(str(address.file)), within_s * LOCKED)
+    return _sqlite(str(address.file), locked_s)
 
 
 def _postgresql(url: str, within_s: float) -> AsyncEngine:
@@ -52,11 +46,7 @@ def _postgresql(url: str, within_s: float) -> AsyncEngine:
     )
 
 
-def _sqlite(path: Path, locked_s: float) -> AsyncEngine:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    with closing(sqlite3.connect(path, timeout=locked_s)) as connection:  # the file remembers it
-        use_wal(connection, within_s=locked_s)
+def _sqlite(path: str, locked_s: float) -> AsyncEngine:
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{path}",
         pool_size=POOL,

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from time import time
-from typing import TYPE_CHECKING
 
 from llmproxy.batteries.store.database import Database
 from llmproxy.batteries.store.errors import StoreUnavailable
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+from llmproxy.batteries.store.plain import ServerTransaction, Transaction
 
 FIRST_S = 60.0  # a process that has just started has other things to do
 EVERY_S = 3600.0
 STEP = 1000  # rows deleted in one transaction: a pause of milliseconds for who writes
 PAUSE_S = 0.05
+_OLD_CALLS = """
+    DELETE FROM calls
+    WHERE seq IN (SELECT seq FROM calls WHERE ended_at < ? ORDER BY ended_at LIMIT ?)
+"""
 PRUNE_LOCK = 5_206_417_902_119
 WRITERS_KEEP_S = 90 * 86400.0  # a spool that is older would be written again
 
@@ -39,21 +40,17 @@ class Pruner:
     async def prune(self) -> int:
         """Delete what is too old now; return how many calls that were. Raises StoreUnavailable."""
         now, deleted = time(), 0
-        while step := await self._database.change(lambda connection: self._step(connection, now)):
+        while step := await self._database.change_plain(lambda on: self._step(on, now)):
             deleted += step
             await asyncio.sleep(PAUSE_S)
         return deleted
 
-    async def _step(self, connection: AsyncConnection, now: float) -> int:
-        from sqlalchemy import delete, func, select  # noqa: PLC0415 - slow to import
-
-        from llmproxy.batteries.store.tables import calls, writers  # noqa: PLC0415
-
-        if connection.dialect.name == "postgresql":  # one instance at a time is enough
-            lock = select(func.pg_try_advisory_xact_lock(PRUNE_LOCK))
-            if not (await connection.execute(lock)).scalar():
+    async def _step(self, transaction: Transaction, now: float) -> int:
+        if isinstance(transaction, ServerTransaction):  # one instance at a time is enough
+            ((is_ours,),) = await transaction.rows(
+                f"SELECT pg_try_advisory_xact_lock({PRUNE_LOCK})"
+            )
+            if not is_ours:
                 return 0
-        await connection.execute(delete(writers).where(writers.c.at < now - WRITERS_KEEP_S))
-        old = select(calls.c.seq).where(calls.c.ended_at < now - self._keep_s)
-        some = old.order_by(calls.c.ended_at).limit(STEP).scalar_subquery()
-        return (await connection.execute(delete(calls).where(calls.c.seq.in_(some)))).rowcount
+        await transaction.execute("DELETE FROM writers WHERE at < ?", now - WRITERS_KEEP_S)
+        return await transaction.execute(_OLD_CALLS, now - self._keep_s, STEP)

@@ -1,12 +1,21 @@
-"""The version of the tables in a database, and their upgrade by Alembic."""
+"""The version of the tables in a database, their making, and their upgrade by Alembic.
+
+New tables are made by the statements of `new_tables`, which `make docs` writes from `tables.py`: to
+import Alembic takes 11 MB, and SQLAlchemy twice as much.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-
-from sqlalchemy import Connection, inspect, text
+from typing import TYPE_CHECKING
 
 from llmproxy.batteries.store.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from sqlalchemy import Connection
 
 HEAD = "0001"  # the version that this program reads and writes
 KNOWN = ("none", "0001")  # and those before, oldest first; none: an upgrade was undone
@@ -18,14 +27,42 @@ _MAY_WRITE = """
     WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
         AND relname <> 'alembic_version'
 """
+_HAS_VERSION = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+_VERSION = "SELECT version_num FROM alembic_version"
+_FOLDER = Path(__file__).parent
 UPGRADE_LOCK = 5_206_417_902_117  # a number that no other program locks
+
+
+def version_in_file(connection: sqlite3.Connection) -> str | None:
+    """Return the version of the tables in an SQLite file; None = there are none."""
+    if connection.execute(_HAS_VERSION).fetchone() is None:
+        return None
+    found = connection.execute(_VERSION).fetchone()
+    return "none" if found is None else str(found[0])
+
+
+def make_in_file(connection: sqlite3.Connection) -> None:
+    """Make the tables in an SQLite file, in a transaction, unless somebody has just made them."""
+    if version_in_file(connection) is None:
+        for statement in new_tables("sqlite"):
+            connection.execute(statement)
+
+
+def new_tables(dialect: str) -> Iterator[str]:
+    """Yield the statements that make the tables of this version in a database without them."""
+    text = (_FOLDER / f"new_tables.{dialect}.sql").read_text(encoding="utf-8")
+    for statement in text.split(";\n"):
+        if statement.strip():
+            yield statement
 
 
 def version_of(connection: Connection) -> str | None:
     """Return the version of the tables; None = there are none."""
+    from sqlalchemy import inspect, text  # noqa: PLC0415
+
     if not inspect(connection).has_table("alembic_version"):
         return None
-    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    found = connection.execute(text(_VERSION)).scalar()
     return str(found or "none")
 
 
@@ -47,6 +84,8 @@ def look(connection: Connection, address: object) -> None:
 
     It changes nothing.
     """
+    from sqlalchemy import text  # noqa: PLC0415
+
     found = version_of(connection)
     if found is not None:
         refuse_others(found, address)
@@ -64,19 +103,30 @@ def look(connection: Connection, address: object) -> None:
 
 def upgrade(connection: Connection, address: object) -> None:
     """Bring the tables to this program's version. Those of a newer program are refused."""
+    from sqlalchemy import text  # noqa: PLC0415
+
     if connection.dialect.name == "postgresql":  # one instance at a time, until the commit
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
     found = version_of(connection)
     if found == HEAD:
         return
-    if found not in (None, *KNOWN):
+    if found is None:
+        for statement in new_tables(connection.dialect.name):
+            connection.exec_driver_sql(statement)
+        return
+    if found not in KNOWN:
         refuse_others(found, address)
+    migrate(connection)
+
+
+def migrate(connection: Connection) -> None:
+    """Bring tables to this program's version with Alembic."""
     # Seldom wanted, and slow to import: `Database` does that in a thread.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_FOLDER / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 

@@ -12,18 +12,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 
 from llmproxy.batteries.store.database import Database
+from llmproxy.batteries.store.plain import FileTransaction, ServerTransaction, Transaction
 from llmproxy.batteries.store.rows import COLUMNS, Row
 from llmproxy.batteries.store.sums import FIGURES, LABEL_KEY, SPEND_KEY, sums_of
 
 if TYPE_CHECKING:
     import sqlite3
-
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 # Inserts what the batch's number does not say is there already. No row returned: it is.
 CLAIM = (
@@ -105,21 +104,23 @@ async def write_batch(
 ) -> bool:
     """Write a batch of calls and their sums; return False if it is there already.
 
-    Raises as `Database.change` does.
+    Raises as `Database.change_plain` does.
     """
     claim, sums = (writer, number, at), await sums_of(rows)
     parts = (CALLS, rows), (SPEND, sums.spend()), (SPEND_BY_LABEL, sums.spend_by_label())
 
-    async def work(connection: AsyncConnection) -> bool:
-        raw: Any = (await connection.get_raw_connection()).driver_connection
-        if connection.dialect.name == "sqlite":
-            # In one turn of aiosqlite's thread: each of ten statements would wait for one.
-            written: bool = await raw._execute(partial(_to_sqlite, raw._conn, claim, parts))
-            return written
-        # Past SQLAlchemy's own cursor, whose prepared statements PgBouncer would not keep.
-        return await _to_postgresql(raw, claim, parts)
+    async def work(transaction: Transaction) -> bool:
+        match transaction:
+            case FileTransaction():
+                # In one turn of a thread: each of ten statements would wait for one.
+                return await transaction.in_thread(partial(_to_sqlite, claim=claim, parts=parts))
+            case ServerTransaction():
+                # Past SQLAlchemy's own cursor, whose prepared statements PgBouncer would not keep.
+                return await _to_postgresql(await transaction.driver_connection(), claim, parts)
+            case _:
+                assert_never(transaction)
 
-    return await database.change(work, within_s=within_s)
+    return await database.change_plain(work, within_s=within_s)
 
 
 def _to_sqlite(raw: sqlite3.Connection, claim: Claim, parts: Parts) -> bool:

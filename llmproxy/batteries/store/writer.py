@@ -21,6 +21,7 @@ from llmproxy.batteries.store.row_queue import MAX_ROWS, RowQueue
 from llmproxy.batteries.store.rows import row_of
 from llmproxy.batteries.store.spool import Batch, Spool
 from llmproxy.batteries.store.spools import Spools
+from llmproxy.batteries.store.statements import write_batch
 from llmproxy.events import CallFinished, Listener
 
 PIECE = 50  # calls made into rows at once: a pause of some 0.2 ms
@@ -105,7 +106,7 @@ class CallWriter(Listener):
 
     async def run(self) -> None:
         """Write what is collected, for ever."""
-        await self._look()  # imports SQLAlchemy now, while few calls come that it would slow down
+        await self._look()  # a server's SQLAlchemy is imported now, while few calls come
         adopt_at = retry_at = 0.0
         loop = asyncio.get_running_loop()
         while True:
@@ -240,8 +241,6 @@ class CallWriter(Listener):
         One such row must not take the others with it, so the halves of a batch with one are written
         apart, each under a name of its own: none is written twice. Raises StoreUnavailable.
         """
-        from llmproxy.batteries.store.statements import write_batch  # noqa: PLC0415 - SQLAlchemy
-
         number, rows = batch.number, batch.rows
         try:
             await write_batch(self._database, writer, number, rows, time(), within_s=self._within_s)

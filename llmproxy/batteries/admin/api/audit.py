@@ -52,7 +52,8 @@ async def rows_of(
     """Return rows of the audit, the newest first. Raises a 404 without a store, or a 503."""
     if store is None or (database := store.database) is None:
         raise HTTPException(404, NO_STORE)
-    from sqlalchemy import or_, select  # noqa: PLC0415 - slow to import
+    await database.load()  # by a thread, and this import takes no time
+    from sqlalchemy import or_, select  # noqa: PLC0415
 
     from llmproxy.batteries.store.tables import audit as table  # noqa: PLC0415
 
