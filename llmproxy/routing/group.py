@@ -86,7 +86,8 @@ class Group:
     """The endpoints behind one model group, and the queue in front of them.
 
     `spill_wait_s`: how long a call waits for a cheaper tier before it takes an expensive one.
-    `in_flight`: the calls that are in the group, waiting ones included. `hedging`: None = a silent
+    `in_flight`: the calls that are in the group, waiting ones included. `takes_client_keys`: some
+    endpoint has no credential, and gets that of the client. `hedging`: None = a silent
     endpoint is waited for, also because there is no other.
     """
 
@@ -100,6 +101,7 @@ class Group:
         "queue",
         "spill_wait_s",
         "states",
+        "takes_client_keys",
         "tiers",
     )
 
@@ -112,6 +114,7 @@ class Group:
         self.queue = WaitQueue()
         self.in_flight = 0
         self.states: tuple[EndpointState, ...] = ()
+        self.takes_client_keys = False
         self.tiers: list[Tier] = []
         self.spill_wait_s = 0.0
 
@@ -120,6 +123,7 @@ class Group:
     ) -> None:
         """Set the endpoints, for the waiting calls, too."""
         self.states = tuple(states)
+        self.takes_client_keys = not all(state.endpoint.has_own_credential for state in states)
         strategy.adopt(states)
         self.tiers = [Tier(members, strategy) for members in strategy.tiers(states)]
         self.spill_wait_s = spill_wait_s

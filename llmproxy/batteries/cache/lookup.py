@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import msgspec
 
 from llmproxy.batteries.cache.keys import CacheKey, cache_key_of
@@ -19,6 +21,7 @@ DIRECTIVES = frozenset((b"bypass", b"refresh", b"force", b"only"))
 # Headers that choose a version of an API, so they change the answer.
 VERSIONS = frozenset((b"openai-beta", b"anthropic-beta", b"anthropic-version"))
 READ_HEADERS = VERSIONS | {b"x-llmproxy-cache", b"cache-control"}
+_NAME = itemgetter(0)  # of a header
 
 
 class CacheDirectives(msgspec.Struct, gc=False):
@@ -43,7 +46,7 @@ def directives_of(headers: Headers) -> CacheDirectives:
 
     Raises ClientError for an unknown directive.
     """
-    if READ_HEADERS.isdisjoint(dict(headers)):
+    if READ_HEADERS.isdisjoint(map(_NAME, headers)):
         return NO_DIRECTIVES
     found = CacheDirectives()
     for name, value in headers:
@@ -95,7 +98,7 @@ class Lookup(msgspec.Struct, frozen=True, gc=False):
 class CachePolicy:
     """What a config allows to be cached."""
 
-    __slots__ = ("_idle_s", "_mode", "_modes", "_per_caller", "_total_s")
+    __slots__ = ("_idle_s", "_lasts_s", "_mode", "_modes", "_per_caller", "_waits_s")
 
     def __init__(self, config: Config) -> None:
         settings = full(config.general_settings)
@@ -108,8 +111,11 @@ class CachePolicy:
                     self._modes[group.model_group] = group.cache
         scope = params.scope or "per_caller"
         self._per_caller = scope == "per_caller"
+        # What the proxy allows: of silence, until an answer begins, and for all of it.
         self._idle_s = settings.timeouts.idle_s
-        self._total_s = settings.timeouts.total_s
+        total_s = settings.timeouts.total_s
+        self._waits_s = min(self._idle_s, total_s) - ROUNDING_S
+        self._lasts_s = total_s - ROUNDING_S
 
     def lookup(self, call: Call, group: Group, record: CallRecord) -> Lookup | None:
         """Return what to look up for a call; None if its answer may not be cached.
@@ -127,12 +133,10 @@ class CachePolicy:
             record.cache = CacheResult.BYPASS
             return None
         record.cache = CacheResult.MISS
-        lasts_s = call.ends_at - call.received_at + ROUNDING_S
-        waits_s = call.deadline_at - call.received_at + ROUNDING_S
         patient = (
             call.patience_s >= self._idle_s
-            and waits_s >= min(self._idle_s, self._total_s)
-            and lasts_s >= self._total_s
+            and call.deadline_at - call.received_at >= self._waits_s
+            and call.ends_at - call.received_at >= self._lasts_s
         )
         usage = key.wants_usage or not call.stream
         variant = key.digest + (b"json" if not call.stream else b"+usage" if usage else b"events")
@@ -141,11 +145,15 @@ class CachePolicy:
     def _key_of(
         self, call: Call, group: Group, directives: CacheDirectives, mode: CacheMode
     ) -> CacheKey | None:
+        """Return the key of an answer; None if it cannot be repeated, or belongs to the client's
+        own account."""
         body = call.body
         if (
             directives.directive == b"bypass"
             or not isinstance(body, bytes)
-            or not _may_be_cached(call, group)
+            or call.bound_to_account
+            or call.replay is not Replay.SAFE
+            or (call.caller is None and group.takes_client_keys)
         ):
             return None
         caller = call.caller if self._per_caller else None
@@ -168,13 +176,3 @@ def not_cached() -> ClientError:
         code="not_cached",
         param="x-llmproxy-cache",
     )
-
-
-def _may_be_cached(call: Call, group: Group) -> bool:
-    """Whether the answer can be repeated, and does not belong to the client's own account."""
-    if call.bound_to_account or call.replay is not Replay.SAFE:
-        return False
-    for state in group.states:  # noqa: SIM110 - `any` costs half a microsecond
-        if state.endpoint.takes_key_of(call):
-            return False
-    return True

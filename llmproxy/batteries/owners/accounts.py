@@ -178,6 +178,7 @@ def _part_of(group: Group, states: list[EndpointState]) -> Group:
     part = Group(group.name, group.estimates)
     part.budget = group.budget
     part.states = tuple(states)
+    part.takes_client_keys = not all(state.endpoint.has_own_credential for state in states)
     weighted = WEIGHTED["weighted"]
     part.tiers = [Tier(members, weighted) for members in weighted.tiers(states)]
     part.spill_wait_s = group.spill_wait_s
