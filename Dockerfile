@@ -1,14 +1,14 @@
 # LLMProxy as an image: docs/operations/containers.md says how to build it, run it, and what was tried.
 #
 #   docker build -t llmproxy-gateway .
-#   docker build -t llmproxy-gateway --build-arg EXTRAS="postgres bedrock tracing" .
+#   docker build -t llmproxy-gateway --build-arg EXTRAS="postgres bedrock" .
 
 # The official images compile Python with --enable-optimizations and --with-lto (profile-guided and
 # link-time optimization). For builds that repeat bit by bit, name a digest: python@sha256:...
 ARG BASE=python:3.13-slim-trixie
 
 FROM ${BASE} AS build
-# Names of the extras in pyproject.toml, separated by spaces.
+# Names of the extras in pyproject.toml, separated by spaces; prices and tracing need no packages.
 ARG EXTRAS="embedded jwt postgres"
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
@@ -16,7 +16,10 @@ COPY requirements ./requirements
 # Only what the locks name, by its hash, and only wheels: nothing is compiled here.
 RUN set -eu; \
     set --; \
-    for extra in ${EXTRAS}; do set -- "$@" --requirement "requirements/extras/${extra}.txt"; done; \
+    for extra in ${EXTRAS}; do \
+        case "${extra}" in prices | tracing) continue ;; esac; \
+        set -- "$@" --requirement "requirements/extras/${extra}.txt"; \
+    done; \
     python -m venv --without-pip /opt/llmproxy; \
     pip --python /opt/llmproxy/bin/python install --no-deps --only-binary :all: --require-hashes --no-compile \
         --requirement requirements/run.txt "$@"; \

@@ -303,11 +303,8 @@ class Telemetry(Protocol):
 class TelemetryOpener(Protocol):
     """Opens the recorders of a config."""
 
-    def check(self, config: Config, *, file: str) -> None:
-        """Raise ConfigError, naming the file, if a package that the config needs is missing."""
-
     def open(self, config: Config) -> AbstractContextManager[Telemetry]:
-        """Open it; at the end, write what is left. Raises ConfigError if a file is not usable."""
+        """Open it; at the end, write what is left."""
 
 
 class SharedStatus(msgspec.Struct, frozen=True):

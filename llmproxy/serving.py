@@ -56,7 +56,7 @@ class Batteries(RuntimeBatteries):
         missing = [*self._missing_in_settings(config, file), *self._missing_in_groups(config, file)]
         if missing:
             raise ConfigError(missing)
-        for battery in (self.telemetry, self.credentials, self.budgets, self.oidc, self.front):
+        for battery in (self.credentials, self.budgets, self.oidc, self.front):
             if battery is not None:
                 battery.check(config, file=file)
 

@@ -10,7 +10,7 @@ done
 # What each extra adds to requirements/run.txt, for the image; the versions are those that the tests use.
 mkdir -p requirements/extras
 base=$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements/run.txt)
-for extra in bedrock embedded entra jwt postgres tracing vertex; do
+for extra in bedrock embedded entra jwt postgres vertex; do
     # shellcheck disable=SC2086 # a list of options
     compile pyproject.toml --extra "$extra" -c requirements/dev.txt $base -o "requirements/extras/$extra.txt"
 done

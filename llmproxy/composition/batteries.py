@@ -364,7 +364,7 @@ def _connector() -> PeerConnector:
     return Connector()
 
 
-@needs("telemetry")
+@needs("telemetry", "tunnel")  # traces go through a proxy as calls do
 def _telemetry(log_to: int | None, slot: WorkerSlot | None) -> TelemetryOpener:
     from llmproxy.batteries.telemetry import Exporters, write_lines_to, write_to  # noqa: PLC0415
 

@@ -11,7 +11,7 @@ from tests.support.vendor import GOOD, scripted
 async def test_nothing_is_lost_at_first():
     async with scripted(GOOD) as vendor, serve_proxy(config_for(vendor.base_url)) as proxy:
         await ask(proxy.port, body=CHAT)
-        nothing = {"access_log": 0}
+        nothing = {"access_log": 0, "traces": 0}
         assert (await get_json(proxy, "/health"))["lost"] == nothing
         assert (await get_json(proxy, "/admin/state"))["lost"] == nothing
         assert (await scrape(proxy))["llmproxy_log_calls_lost_total", "access_log"] == 0

@@ -192,7 +192,7 @@ async def test_the_sandbox_refuses_what_the_unit_refuses(tmp_path):
     ], found.stderr
 
 
-EXTRAS = "azure.identity asyncpg botocore.session google.auth joserfc.jwt opentelemetry.sdk.trace"
+EXTRAS = "azure.identity asyncpg botocore.session google.auth joserfc.jwt"
 
 
 @sandboxes

@@ -66,7 +66,6 @@ EXCUSED = {
     "docs/guides/from-litellm.md: pg_dump": "needs LiteLLM's database; tests/tools reads a dump",
     "docs/operations/database.md: createdb": "needs PostgreSQL's clients; tests/store restores",
     "docs/operations/systemd.md: sudo": "changes the machine; tests/deploy checks the unit",
-    "docs/operations/tracing.md: pip": "installs from the registry",
     "docs/security/hardening.md: for path": "asks a host of the reader",
     "docs/security/identity.md: TOKEN": "needs an issuer; tests/oidc plays one",
     "docs/start/five-minutes.md: llmproxy serve": "does not end; tests/cli starts it",

@@ -7,11 +7,8 @@ import sys
 import threading
 import time
 
-import pytest
-
 from tests.support.client import CHAT, ask
 from tests.support.collector import collector
-from tests.support.extras import COMMANDS, refused_without
 from tests.support.process import command, running
 from tests.support.run import bounded
 from tests.support.valkey import free_port
@@ -27,7 +24,6 @@ model_groups:
 general_settings:
   bind_port: 0
 """
-TRACING = "  tracing: {endpoint: 'http://127.0.0.1:4318'}\n"
 
 
 def traced_by(where, vendor, **settings):
@@ -145,29 +141,51 @@ async def test_a_collector_that_never_answers_delays_neither_calls_nor_the_shutd
                 assert await proxy.ended(9) == 0
 
 
-# ---- the extra
-
-
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @bounded()
-async def test_without_the_extra_the_config_is_refused_with_the_remedy(tmp_path, words):
-    hidden = tmp_path / "opentelemetry" / "sdk"  # FastAPI brings the API, so only the SDK is hidden
-    hidden.mkdir(parents=True)
-    (hidden / "__init__.py").write_text("raise ImportError('not installed')")
-    found = "general_settings.tracing:"
-    await refused_without("tracing", words, tmp_path, config=CONFIG + TRACING, found=found)
+async def test_lost_traces_are_counted(tmp_path):
+    async with scripted(GOOD) as vendor:
+        with collector() as seen:
+            seen.status = 400
+            async with running(tmp_path, config=traced_by(seen.tracing(), vendor)) as proxy:
+                await ask(proxy.port, body=CHAT)
+                await until(lambda: "Traces do not reach" in proxy.stderr)
+                for _ in range(50):
+                    shown = await ask(proxy.port, "/metrics", method="GET", host="127.0.0.1")
+                    if re.search(rb'calls_lost_total\{log="traces"\} 1(\.0)?\n', shown.body):
+                        break
+                    await asyncio.sleep(0.1)
+                else:
+                    raise AssertionError("the lost call was not counted")
 
 
 @bounded()
-async def test_without_tracing_the_sdk_is_not_imported(tmp_path):
+async def test_no_package_of_opentelemetry_is_needed(tmp_path):
+    for name in ("sdk", "exporter", "proto"):  # FastAPI brings the API
+        hidden = tmp_path / "hidden" / "opentelemetry" / name
+        hidden.mkdir(parents=True)
+        (hidden / "__init__.py").write_text("raise ImportError('not installed')")
+    environ = {"PYTHONPATH": str(tmp_path / "hidden")}
+    async with scripted(GOOD) as vendor:
+        with collector() as seen:
+            config = traced_by(seen.tracing(), vendor)
+            async with running(tmp_path, config=config, environ=environ) as proxy:
+                assert (await ask(proxy.port, body=CHAT)).status == 200
+                proxy.signal(signal.SIGTERM)
+                assert await proxy.ended() == 0
+    assert len(seen.spans) == 2
+
+
+@bounded()
+async def test_without_tracing_nothing_of_it_is_imported(tmp_path):
     program = (
         "import sys\n"
         "from llmproxy.batteries.telemetry.tracing import traced\n"
         "from pathlib import Path\n"
         "from llmproxy.batteries.config_file import load_config\n"
         "import llmproxy.serving\n"
-        "with traced(load_config(Path('plain.yaml'), {})) as tracer: print(tracer)\n"
-        "print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"
+        "with traced(load_config(Path('plain.yaml'), {}), {}) as tracer: print(tracer)\n"
+        "parts = 'llmproxy.batteries.telemetry.tracing.'\n"
+        "print([name for name in sys.modules if name.startswith(parts)])"
     )
     (tmp_path / "plain.yaml").write_text(CONFIG)
     result = await command("-c", program, cwd=tmp_path, program=sys.executable)

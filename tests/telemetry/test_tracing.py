@@ -1,26 +1,28 @@
 """The spans of a finished call, and the bounded queue of calls that wait for the collector."""
 
 import random
-import threading
+import uuid
 from time import monotonic, sleep
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.trace import TraceState
 
+import llmproxy
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.batteries.telemetry.tracing.names import endpoint_labels, operation_name
-from llmproxy.batteries.telemetry.tracing.spans import SpanBuilder
-from llmproxy.batteries.telemetry.tracing.tracer import Tracer
+from llmproxy.batteries.telemetry.tracing.otlp import RequestWriter
+from llmproxy.batteries.telemetry.tracing.spans import spans_of as spans_of_call
+from llmproxy.batteries.telemetry.tracing.trace_context import valid_state
+from llmproxy.batteries.telemetry.tracing.tracer import open_tracer
 from llmproxy.calls import TraceContext
 from llmproxy.events import CallFinished
 from llmproxy.operations import Usage
 from llmproxy.steps import Attempt, AttemptOutcome, PassedOver, Verdict
+from tests.support.collector import collector
 from tests.support.finished import finished_call
 
 MAX_PENDING_CALLS = 10_000
@@ -67,53 +69,34 @@ def call(**more):
     return finished_call(**FINISHED | more)
 
 
-class Kept:
-    """An exporter that keeps its spans, and blocks until it is allowed to go on."""
-
-    def __init__(self, result=SpanExportResult.SUCCESS):
-        self.result = result
-        self.batches = []
-        self.may_go_on = threading.Event()
-        self.may_go_on.set()
-
-    def export(self, spans):
-        self.may_go_on.wait(10)
-        self.batches.append(list(spans))
-        return self.result
-
-    def shutdown(self):
-        self.may_go_on.set()
-
-    @property
-    def spans(self):
-        return [span for batch in self.batches for span in batch]
-
-
-def tracer_to(exporter):
-    config = parse_config(CONFIG, {}, file="f.yaml")
+def tracer_to(where, environ=None):
+    config = parse_config(
+        CONFIG.replace("http://127.0.0.1:4318", where.endpoint), {}, file="f.yaml"
+    )
     settings = config.general_settings.tracing
-    return Tracer(config, settings, exporter, draw_bits=random.Random(1).getrandbits)
+    return open_tracer(config, settings, environ or {}, draw_bits=random.Random(1).getrandbits)
 
 
 def spans_of(*calls):
-    kept = Kept()
-    tracer = tracer_to(kept)
-    for event in calls:
-        tracer.call_finished(event)
-    tracer.close()
-    return kept.spans
+    """Return the spans that a collector got of these calls."""
+    with collector() as seen:
+        tracer = tracer_to(seen)
+        for event in calls:
+            tracer.call_finished(event)
+        tracer.close()
+    return seen.spans
 
 
 def test_spans_have_unix_times():
     own, attempt = spans_of(call())
-    assert (own.start_time, own.end_time) == (1000 * 10**9, 1004 * 10**9)
-    assert (attempt.start_time, attempt.end_time) == (1000.75e9, 1004 * 10**9)
+    assert (own.began_at, own.ended_at) == (1000, 1004)
+    assert (attempt.began_at, attempt.ended_at) == (1000.75, 1004)
 
 
 def test_a_failed_attempt_ends_when_it_failed():
     failed = Attempt("east", 101.0, 0.5, FAILED, 429, "throttled", NEXT)
     _, attempt = spans_of(call(steps=[failed], status=503, error="x", usage=None))
-    assert (attempt.start_time, attempt.end_time) == (1001 * 10**9, 1001.5e9)
+    assert (attempt.began_at, attempt.ended_at) == (1001, 1001.5)
 
 
 def test_span_ids_are_those_that_the_endpoints_received():
@@ -122,11 +105,12 @@ def test_span_ids_are_those_that_the_endpoints_received():
         Attempt("east", 102.0, 0.5, ANSWERED, 200),
     ]
     own, first, second = spans_of(call(steps=steps))
-    assert {span.context.trace_id for span in (own, first, second)} == {2**127 + 1}
-    assert [span.context.span_id for span in (own, first, second)] == [10, 11, 12]
-    assert [span.parent.span_id for span in (own, first, second)] == [5, 10, 10]
-    assert [span.parent.is_remote for span in (own, first)] == [True, False]
-    assert own.context.trace_state.to_header() == "a=1"
+    spans = own, first, second
+    assert {span.trace_id for span in spans} == {"8" + "0" * 30 + "1"}
+    assert [int(span.id, 16) for span in spans] == [10, 11, 12]
+    assert [int(span.parent_id, 16) for span in spans] == [5, 10, 10]
+    assert [span.parent_is_remote for span in spans] == [True, False, False]
+    assert {span.state for span in spans} == {"a=1"}
 
 
 def test_waiting_is_neither_an_attempt_nor_overhead():
@@ -145,9 +129,10 @@ def test_cached_tokens_are_reported_if_there_are_any():
 
 def test_a_skipped_endpoint_is_an_event_with_its_time():
     own, _ = spans_of(call(steps=[PassedOver("own", 100.5, "full"), *FINISHED["steps"]]))
-    [event] = own.events
-    assert (event.name, event.timestamp) == ("llmproxy.skipped", 1000.5e9)
-    assert event.attributes == {"llmproxy.endpoint": "own", "llmproxy.why": "full"}
+    assert own.events == [
+        ("llmproxy.skipped", {"llmproxy.endpoint": "own", "llmproxy.why": "full"})
+    ]
+    assert own.event_times == [1000.5]
 
 
 def test_an_endpoint_that_left_the_config_has_no_address():
@@ -197,39 +182,61 @@ def test_operation_names_are_few(path, name):
     assert operation_name(path) == name
 
 
-def test_a_bounded_number_of_calls_waits_for_the_collector(caplog):
-    kept = Kept()
-    tracer = tracer_to(kept)
-    event = call()
-    for _ in range(MAX_PENDING_CALLS + 100):
-        tracer.call_finished(event)
-    assert sum("further calls are not traced" in message for message in caplog.messages) == 1
-    ends_at = monotonic() + 60
-    while len(kept.spans) < 2 * MAX_PENDING_CALLS and monotonic() < ends_at:
-        sleep(0.1)
-    tracer.close()
-    assert len(kept.spans) == 2 * MAX_PENDING_CALLS
+def test_a_bounded_number_of_calls_waits_for_the_collector_and_the_others_are_counted(caplog):
+    with collector() as seen:
+        tracer = tracer_to(seen)
+        event = call()
+        for _ in range(MAX_PENDING_CALLS + 100):
+            tracer.call_finished(event)
+        assert sum("further calls are not traced" in message for message in caplog.messages) == 1
+        assert 0 < tracer.lost <= 100
+        lost = tracer.lost
+        ends_at = monotonic() + 60
+        while len(seen.spans) < 2 * (MAX_PENDING_CALLS - 300) and monotonic() < ends_at:
+            sleep(0.1)
+        tracer.close()
+        assert len(seen.spans) == 2 * (MAX_PENDING_CALLS + 100 - lost)
 
 
-def test_batches_are_small():
-    kept = Kept()
-    tracer = tracer_to(kept)
-    for _ in range(40):
+def test_a_request_has_some_hundred_spans():
+    with collector() as seen:
+        tracer = tracer_to(seen)
+        for _ in range(600):
+            tracer.call_finished(call())
+        tracer.close()
+    assert seen.sizes == [512, 512, 176]
+    assert seen.connections == 1
+
+
+@pytest.mark.clock
+def test_spans_are_sent_in_time_also_when_there_are_few():
+    with collector() as seen:
+        tracer = tracer_to(seen)
         tracer.call_finished(call())
-    tracer.close()
-    assert [len(batch) for batch in kept.batches] == [32, 32, 16]
+        sleep(2)
+        assert not seen.spans, "a request for each call would cost more than the call"
+        tracer.call_finished(call(trace=TraceContext("1" * 32, 20, None, 1)))
+        ends_at = monotonic() + 8
+        while not seen.spans and monotonic() < ends_at:
+            sleep(0.05)
+        assert seen.sizes == [4]
+        tracer.close()
 
 
-def test_a_failing_export_is_logged_once_and_not_repeated(caplog):
-    kept = Kept(SpanExportResult.FAILURE)
-    tracer = tracer_to(kept)
-    for _ in range(40):
+def test_the_service_has_a_name_a_version_and_an_id_of_its_process():
+    with collector() as seen:
+        tracer = tracer_to(seen)
         tracer.call_finished(call())
-    tracer.close()
-    assert len(kept.batches) == 3
-    assert [message.partition(":")[0] for message in caplog.messages] == [
-        "Traces do not reach http"
-    ]
+        tracer.close()
+    assert seen.resource == {
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.name": "llmproxy",
+        "telemetry.sdk.version": llmproxy.__version__,
+        "service.instance.id": seen.resource["service.instance.id"],
+        "service.name": "llmproxy",
+        "service.version": llmproxy.__version__,
+    }
+    assert uuid.UUID(seen.resource["service.instance.id"]).version == 4
 
 
 def test_a_finished_call_survives_its_transport_to_another_worker():
@@ -237,23 +244,39 @@ def test_a_finished_call_survives_its_transport_to_another_worker():
     assert msgspec.msgpack.decode(packed, type=CallFinished) == call()
 
 
-def test_an_invalid_tracestate_is_left_out_and_not_logged(caplog):
-    kept = Kept(SpanExportResult.FAILURE)
-    tracer = tracer_to(kept)
-    tracer.call_finished(call(trace=TraceContext("1" * 32, 10, 5, 1, "not a state at all")))
-    tracer.close()
-    assert [span.context.trace_state.to_header() for span in kept.spans] == ["", ""]
-    assert len(caplog.messages) == 1
-    assert "not a state" not in caplog.text
+@pytest.mark.parametrize(
+    ("state", "sent"),
+    [
+        ("a=1", "a=1"),
+        (" a=1 ,, tenant@vendor=x y\t,", "a=1,tenant@vendor=x y"),
+        ("not a state at all", ""),
+        ("a=1,a=2", ""),
+        ("a=1,B=2", ""),
+        ("a=" + "1" * 257, ""),
+        (",".join(f"k{number}=1" for number in range(32)), None),
+        (",".join(f"k{number}=1" for number in range(33)), ""),
+    ],
+)
+def test_an_invalid_tracestate_is_left_out_and_not_logged(state, sent, caplog):
+    spans = spans_of(call(trace=TraceContext("1" * 32, 10, 5, 1, state)))
+    assert {span.state for span in spans} == {state if sent is None else sent}
+    assert not caplog.messages
 
 
-@given(st.text(st.characters(max_codepoint=255)), st.text(st.characters(max_codepoint=255)))
-def test_any_text_from_a_client_can_be_encoded(state, id):
-    maker = SpanBuilder(
-        endpoint_labels(parse_config(CONFIG, {}, file="f.yaml")),
-        Resource({}),
-        InstrumentationScope("us"),
-    )
+@given(st.text("ab=, \t@1_é", max_size=30))
+def test_a_tracestate_is_read_as_opentelemetry_reads_it(state):
+    assert valid_state(state) == TraceState.from_header([state]).to_header()
+
+
+@given(
+    st.text(st.characters(max_codepoint=255)),
+    st.text(st.characters(max_codepoint=255)),
+    st.text(),
+)
+def test_any_text_from_a_client_can_be_encoded(state, id, model):
     trace = TraceContext("1" * 32, 10, 5, 1, state)
-    encoded = encode_spans(maker.of(call(trace=trace, id=id, line=f"GET /{id}"), trace))
+    event = call(trace=trace, id=id, line=f"GET /{id}", model=model)
+    labels = endpoint_labels(parse_config(CONFIG, {}, file="f.yaml"))
+    body = RequestWriter({}, ("us", "1")).request(spans_of_call(event, trace, labels))
+    encoded = ExportTraceServiceRequest.FromString(body)
     assert len(encoded.resource_spans[0].scope_spans[0].spans) == 2

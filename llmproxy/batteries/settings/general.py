@@ -251,7 +251,7 @@ class FullSettings(GeneralSettings):
     tracing: Tracing | None = Field(
         default=None,
         description="Send a span for each call and each attempt to an OpenTelemetry collector. "
-        "Default: no tracing. Needs `pip install 'llmproxy-gateway[tracing]'`.",
+        "Default: no tracing.",
     )
     reload_on_change: bool = Field(
         default=True,

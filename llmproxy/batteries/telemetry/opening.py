@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 
 from llmproxy.batteries.settings import FullSettings, full
 from llmproxy.batteries.telemetry.access_log import AccessLog
 from llmproxy.batteries.telemetry.recorder import MetricsRecorder
-from llmproxy.batteries.telemetry.tracing import require_sdk, traced
+from llmproxy.batteries.telemetry.tracing import traced
 from llmproxy.calls import Headers, TraceContext
 from llmproxy.config import Config
 from llmproxy.events import Listener, Listeners
@@ -37,20 +38,23 @@ class Recorders:
 
 
 class Exporters:
-    """Opens recorders (a `TelemetryOpener`). `write` gets whole lines of the access log; None = no
-    log is written."""
+    """Opens recorders (a `TelemetryOpener`).
 
-    def __init__(self, write: Callable[[bytes], object] | None = None) -> None:
+    `write` gets whole lines of the access log; None = no log is written. `environ`: where
+    OpenTelemetry's variables are.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[bytes], object] | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
         self._write = write
-
-    def check(self, config: Config, *, file: str) -> None:
-        """Raise ConfigError if calls are to be traced and OpenTelemetry is not installed."""
-        if full(config.general_settings).tracing is not None:
-            require_sdk(file=file)
+        self._environ = environ
 
     @contextmanager
     def open(self, config: Config) -> Iterator[Recorders]:
-        """Open the configured recorders; flush them at the end. Raises ConfigError."""
+        """Open the configured recorders; flush them at the end."""
         settings = full(config.general_settings)
         others: list[Listener] = []
         recorder = MetricsRecorder()
@@ -59,9 +63,10 @@ class Exporters:
                 access_log = stack.enter_context(closing(_access_log(settings, self._write)))
                 others.append(access_log)
                 recorder.losses["access_log"] = lambda: access_log.dropped
-            tracer = stack.enter_context(traced(config))
+            tracer = stack.enter_context(traced(config, self._environ))
             if tracer is not None:
                 others.append(tracer)
+                recorder.losses["traces"] = lambda: tracer.lost
             trace_of = tracer.trace_of if tracer else None
             yield Recorders(recorder, others=others, trace_of=trace_of)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from llmproxy.batteries.tunnel.connect import ConnectTunnel, proxy_for
 
-__all__ = ["ProxyTunnels"]
+__all__ = ["ProxyTunnels", "proxy_for"]
 
 
 class ProxyTunnels:

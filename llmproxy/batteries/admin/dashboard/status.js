@@ -105,6 +105,7 @@ function factsOf(state) {
     config.source ? `${config.source} loaded ${moment(config.loaded_at, state.now)}` : "no config file",
     config.reloads ? plural(config.reloads, "reload") : null,
     config.failed_reloads ? `${config.failed_reloads} refused` : null,
+    state.lost.traces ? `${plural(state.lost.traces, "call")} missing in the traces` : null,
     state.lost.access_log ? `${plural(state.lost.access_log, "call")} missing in the access log` : null,
     state.database?.lost ? `${plural(state.database.lost, "call")} missing in the store` : null,
   ];

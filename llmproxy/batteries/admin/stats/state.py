@@ -111,9 +111,10 @@ class CacheView(BaseModel):
 
 
 class LostView(BaseModel):
-    """Calls since the start that are missing in the logs: the reader was too slow or is gone."""
+    """Calls since the start that are missing in a log or in the traces: its reader was too slow."""
 
     access_log: int
+    traces: int
 
 
 class ProxyView(BaseModel):
@@ -208,7 +209,7 @@ async def _proxy_view(live: LiveConfig, sampler: Sampler, reloader: Reloader | N
 
 def lost_view(lost: dict[str, int]) -> LostView:
     """Return what the logs of all workers have lost."""
-    return LostView(access_log=lost.get("access_log", 0))
+    return LostView(access_log=lost.get("access_log", 0), traces=lost.get("traces", 0))
 
 
 async def _group_view(

@@ -9,85 +9,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_never
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
-
+from llmproxy.batteries.telemetry.tracing import otlp
 from llmproxy.batteries.telemetry.tracing.names import (
     UNKNOWN_ENDPOINT,
     EndpointLabels,
     operation_name,
 )
+from llmproxy.batteries.telemetry.tracing.otlp import SpanIds, Value
+from llmproxy.batteries.telemetry.tracing.trace_context import valid_state
 from llmproxy.calls import TraceContext
 from llmproxy.events import CallFinished
 from llmproxy.record import CLIENT_CLOSED_REQUEST
 from llmproxy.steps import Attempt, AttemptOutcome, Changed, FellBack, PassedOver
 
-Value = str | int | float | bool
-UNSET, FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
+Labels = Mapping[tuple[str, str], EndpointLabels]
 # A client's values may be as long as a head.
 MAX_CHARS = 256
 
 
-class SpanBuilder:
-    """Builds spans. `labels`: of endpoints, by group and name; `resource`: this service."""
-
-    def __init__(
-        self,
-        labels: Mapping[tuple[str, str], EndpointLabels],
-        resource: Resource,
-        scope: InstrumentationScope,
-    ) -> None:
-        self._labels = labels
-        self._resource = resource
-        self._scope = scope
-
-    def of(self, call: CallFinished, trace: TraceContext) -> list[ReadableSpan]:
-        """Return the spans of a traced call, its own first."""
-        return _CallSpans(self, call, trace).spans()
-
-    def labels_of(self, group: str, endpoint: str) -> EndpointLabels:
-        """Return an endpoint's labels; placeholders if the config no longer has it."""
-        return self._labels.get((group, endpoint), UNKNOWN_ENDPOINT)
-
-    def span(
-        self,
-        name: str,
-        kind: SpanKind,
-        *,
-        context: SpanContext,
-        parent: SpanContext | None,
-        times: tuple[int, int],
-        attributes: Mapping[str, Value | None],
-        failed: bool,
-        events: tuple[Event, ...] = (),
-    ) -> ReadableSpan:
-        """Build one span. `times`: its start and end, Unix time in nanoseconds."""
-        return ReadableSpan(
-            name,
-            context,
-            parent,
-            self._resource,
-            {key: value for key, value in attributes.items() if value is not None},
-            events,
-            kind=kind,
-            status=FAILED if failed else UNSET,
-            start_time=times[0],
-            end_time=times[1],
-            instrumentation_scope=self._scope,
-        )
+def spans_of(call: CallFinished, trace: TraceContext, labels: Labels) -> list[bytes]:
+    """Return the spans of a traced call, its own first. `labels`: by group and endpoint."""
+    return _CallSpans(call, trace, labels).spans()
 
 
 class _CallSpans:
     """Builds the spans of one call."""
 
-    def __init__(self, maker: SpanBuilder, call: CallFinished, trace: TraceContext) -> None:
-        self._maker = maker
+    def __init__(self, call: CallFinished, trace: TraceContext, labels: Labels) -> None:
+        self._labels = labels
         self._event = call
         self._record = record = call.record
         self._trace = trace
-        self._state = TraceState.from_header([trace.state]) if trace.state else TraceState()
+        self._trace_id = bytes.fromhex(trace.trace_id)
+        self._state = valid_state(trace.state)
         operation, model = record.request.operation, record.request.model
         self._operation = None if operation is None else operation_name(operation)
         self._model = None if model is None else model[:MAX_CHARS]
@@ -96,7 +50,7 @@ class _CallSpans:
         self._wall_minus_clock_s = call.ended_at - self._ended_at
         self._attempts: list[Attempt] = []
 
-    def spans(self) -> list[ReadableSpan]:
+    def spans(self) -> list[bytes]:
         """Return the call's own span, then those of its attempts in order."""
         record, trace = self._record, self._trace
         attempts, events = [], []
@@ -110,31 +64,28 @@ class _CallSpans:
                     attempts.append(self._attempt(step, self._attempts.index(step) + 1, group))
                 case PassedOver():
                     attributes = {"llmproxy.endpoint": step.endpoint, "llmproxy.why": step.why}
-                    events.append(Event("llmproxy.skipped", attributes, self._nanoseconds(step.at)))
+                    events.append(self._step("llmproxy.skipped", step.at, attributes))
                 case Changed():
                     attributes = {"llmproxy.endpoint": step.endpoint, "llmproxy.why": step.changes}
-                    events.append(Event("llmproxy.changed", attributes, self._nanoseconds(step.at)))
+                    events.append(self._step("llmproxy.changed", step.at, attributes))
                 case FellBack():
                     group = step.group
-                    attributes = {"llmproxy.group": group}
                     events.append(
-                        Event("llmproxy.fallback", attributes, self._nanoseconds(step.at))
+                        self._step("llmproxy.fallback", step.at, {"llmproxy.group": group})
                     )
                 case _:
                     assert_never(step)
-        times = (self._nanoseconds(record.request.received_at), self._nanoseconds(self._ended_at))
-        parent = None
-        if trace.parent_id is not None:
-            parent = self._context(trace.parent_id, remote=True)
-        own = self._maker.span(
+        own = otlp.span(
+            self._ids(trace.span_id, trace.parent_id, remote=trace.parent_id is not None),
             self._name(self._model),
-            SpanKind.SERVER,
-            context=self._context(trace.span_id),
-            parent=parent,
-            times=times,
+            "server",
+            times=(
+                self._nanoseconds(record.request.received_at),
+                self._nanoseconds(self._ended_at),
+            ),
             attributes=self._call_attributes(),
+            events=events,
             failed=record.answer.status >= 500 or self._broken,
-            events=tuple(events),
         )
         return [own, *attempts]
 
@@ -144,78 +95,86 @@ class _CallSpans:
         answer = self._record.answer
         return answer.error is not None and 200 <= answer.status < 400
 
-    def _call_attributes(self) -> dict[str, Value | None]:
+    def _call_attributes(self) -> list[bytes]:
         event, record = self._event, self._record
         request, answer = record.request, record.answer
         method, _, path = request.line.partition(" ")
         left = answer.status == CLIENT_CLOSED_REQUEST  # this status was never sent
-        return {
-            "gen_ai.operation.name": self._operation,
-            "gen_ai.request.model": self._model,
-            "gen_ai.request.stream": request.stream or None,
-            "http.request.method": method,
-            "url.path": path[:MAX_CHARS],
-            "http.response.status_code": None if left else answer.status or None,
-            "error.type": answer.error,
-            "llmproxy.call_id": request.id or None,
-            "llmproxy.caller": request.caller,
-            "llmproxy.team": request.team,
-            "llmproxy.key": request.key,
-            "llmproxy.tags": ",".join(request.tags) or None,
-            "user.id": request.end_user,
-            "llmproxy.group": record.group,
-            "llmproxy.fallback": record.fallback,
-            "llmproxy.endpoint": record.endpoint,
-            "llmproxy.attempts": record.attempts,
-            "llmproxy.cache": record.cache,
-            "llmproxy.first_byte_ms": _ms(event.first_byte_s),
-            "llmproxy.overhead_ms": _ms(event.overhead_s),
-            "llmproxy.waited_ms": _ms(self._waited_s()),
-        }
-
-    def _attempt(self, step: Attempt, number: int, group: str) -> ReadableSpan:
-        request, answer = self._record.request, self._record.answer
-        labels = self._maker.labels_of(group, step.endpoint)
-        answered = step.outcome is AttemptOutcome.ANSWERED
-        reason = answer.error if answered and self._broken else step.reason
-        model = labels.model or self._model
-        usage = answer.usage if answered else None
-        ended_at = self._ended_at if answered else step.began_at + step.took_s
-        return self._maker.span(
-            self._name(model),
-            SpanKind.CLIENT,
-            context=self._context(self._trace.attempt_id(number)),
-            parent=self._context(self._trace.span_id),
-            times=(self._nanoseconds(step.began_at), self._nanoseconds(ended_at)),
-            attributes={
+        return _attributes(
+            recurring={
                 "gen_ai.operation.name": self._operation,
-                "gen_ai.provider.name": labels.provider,
-                "gen_ai.request.model": model,
+                "gen_ai.request.model": self._model,
                 "gen_ai.request.stream": request.stream or None,
-                "gen_ai.response.time_to_first_chunk": (
-                    step.took_s if answered and request.stream else None
-                ),
-                "gen_ai.usage.input_tokens": usage.input_tokens if usage else None,
-                "gen_ai.usage.output_tokens": usage.output_tokens if usage else None,
-                "gen_ai.usage.cache_read.input_tokens": (usage.cached_tokens or None)
-                if usage
-                else None,
-                "server.address": labels.address or None,
-                "server.port": labels.port or None,
-                "http.response.status_code": step.status,
-                "error.type": reason,
-                "llmproxy.group": group,
-                "llmproxy.endpoint": step.endpoint,
-                "llmproxy.attempt": number,
-                "llmproxy.hedge": step.hedge or None,
-                "llmproxy.outcome": step.outcome,
-                "llmproxy.verdict": step.verdict,
-                "llmproxy.upstream_request_id": (
-                    answer.request_id.decode("latin-1") if answered and answer.request_id else None
-                ),
+                "http.request.method": method,
+                "url.path": path[:MAX_CHARS],
+                "http.response.status_code": None if left else answer.status or None,
+                "error.type": answer.error,
+                "llmproxy.caller": request.caller,
+                "llmproxy.team": request.team,
+                "llmproxy.key": request.key,
+                "llmproxy.tags": ",".join(request.tags) or None,
+                "llmproxy.group": record.group,
+                "llmproxy.fallback": record.fallback,
+                "llmproxy.endpoint": record.endpoint,
+                "llmproxy.attempts": record.attempts,
+                "llmproxy.cache": record.cache,
             },
+            its_own={
+                "llmproxy.call_id": request.id or None,
+                "user.id": request.end_user,
+                "llmproxy.first_byte_ms": _ms(event.first_byte_s),
+                "llmproxy.overhead_ms": _ms(event.overhead_s),
+                "llmproxy.waited_ms": _ms(self._waited_s()),
+            },
+        )
+
+    def _attempt(self, step: Attempt, number: int, group: str) -> bytes:
+        labels = self._labels.get((group, step.endpoint), UNKNOWN_ENDPOINT)
+        answered = step.outcome is AttemptOutcome.ANSWERED
+        model = labels.model or self._model
+        ended_at = self._ended_at if answered else step.began_at + step.took_s
+        reason = self._record.answer.error if answered and self._broken else step.reason
+        recurring = {
+            "gen_ai.operation.name": self._operation,
+            "gen_ai.provider.name": labels.provider,
+            "gen_ai.request.model": model,
+            "gen_ai.request.stream": self._record.request.stream or None,
+            "server.address": labels.address or None,
+            "server.port": labels.port or None,
+            "http.response.status_code": step.status,
+            "error.type": reason,
+            "llmproxy.group": group,
+            "llmproxy.endpoint": step.endpoint,
+            "llmproxy.attempt": number,
+            "llmproxy.hedge": step.hedge or None,
+            "llmproxy.outcome": step.outcome,
+            "llmproxy.verdict": step.verdict,
+        }
+        return otlp.span(
+            self._ids(self._trace.attempt_id(number), self._trace.span_id),
+            self._name(model),
+            "client",
+            times=(self._nanoseconds(step.began_at), self._nanoseconds(ended_at)),
+            attributes=_attributes(recurring, self._of_the_answer(step) if answered else {}),
             failed=step.outcome is AttemptOutcome.FAILED or (answered and self._broken),
         )
+
+    def _of_the_answer(self, step: Attempt) -> dict[str, Value | None]:
+        """Return what only the attempt that was answered has."""
+        request, answer = self._record.request, self._record.answer
+        usage, id = answer.usage, answer.request_id
+        return {
+            "gen_ai.response.time_to_first_chunk": step.took_s if request.stream else None,
+            "gen_ai.usage.input_tokens": usage.input_tokens if usage else None,
+            "gen_ai.usage.output_tokens": usage.output_tokens if usage else None,
+            "gen_ai.usage.cache_read.input_tokens": (usage.cached_tokens or None)
+            if usage
+            else None,
+            "llmproxy.upstream_request_id": id.decode("latin-1") if id else None,
+        }
+
+    def _step(self, name: str, at: float, attributes: Mapping[str, Value | None]) -> bytes:
+        return otlp.event(name, self._nanoseconds(at), _attributes(attributes, {}))
 
     def _waited_s(self) -> float:
         """Return the time before the first byte that was spent on waiting: for capacity, between
@@ -232,12 +191,26 @@ class _CallSpans:
             return self._record.request.line.partition(" ")[0]
         return self._operation if model is None else f"{self._operation} {model}"
 
-    def _context(self, span_id: int, *, remote: bool = False) -> SpanContext:
-        trace_id, flags = int(self._trace.trace_id, 16), TraceFlags(self._trace.flags)
-        return SpanContext(trace_id, span_id, remote, flags, self._state)
+    def _ids(self, span_id: int, parent_id: int | None, *, remote: bool = False) -> SpanIds:
+        return SpanIds(self._trace_id, span_id, parent_id, remote, self._state)
 
     def _nanoseconds(self, moment: float) -> int:
         return int((moment + self._wall_minus_clock_s) * 1e9)
+
+
+def _attributes(
+    recurring: Mapping[str, Value | None], its_own: Mapping[str, Value | None]
+) -> list[bytes]:
+    """Return the attributes that have a value: those that many spans have, and the span's own."""
+    attributes = [
+        otlp.recurring_attribute(name, value)
+        for name, value in recurring.items()
+        if value is not None
+    ]
+    for name, value in its_own.items():
+        if value is not None:
+            attributes.append(otlp.attribute(name, value))
+    return attributes
 
 
 def _ms(seconds: float | None) -> float | None:

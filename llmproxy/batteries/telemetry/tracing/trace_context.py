@@ -18,6 +18,12 @@ SAMPLED = 0x01  # the flag that says that the spans are recorded
 # Level 2 of the recommendation: the trace id is random, so other processes may sample by it.
 RANDOM = 0x02
 _RANDOM_BITS = 56  # at the end of a trace id, by level 2
+# A member of `tracestate`: a vendor's key, which may name its tenant, and its value.
+_MEMBER = re.compile(
+    r"([a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+    r"=[ -+\--<>-~]{0,255}[!-+\--<>-~]"
+)
+_MAX_MEMBERS = 32
 
 
 def trace_of(
@@ -48,6 +54,16 @@ def trace_of(
     if not flags & SAMPLED:
         return None
     return TraceContext(trace_id, span_id, parent_id, flags, b",".join(state).decode("latin-1"))
+
+
+def valid_state(state: str) -> str:
+    """Return a client's `tracestate` without spaces around its members; "" if it is invalid."""
+    if not state:
+        return ""
+    members = [member for part in state.split(",") if (member := part.strip(" \t"))]
+    found = [_MEMBER.fullmatch(member) for member in members]
+    keys = {match[1] for match in found if match}
+    return ",".join(members) if len(keys) == len(members) <= _MAX_MEMBERS else ""
 
 
 def _parsed(value: bytes) -> tuple[str, int, int] | None:

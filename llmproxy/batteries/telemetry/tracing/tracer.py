@@ -1,28 +1,25 @@
-"""The tracer: collects finished calls and sends their spans from a thread.
+"""The tracer: collects finished calls, and sends their spans from a thread.
 
 A slow or missing collector delays no call. The number of waiting calls is bounded; further ones are
-not traced. A failing export is logged once, and once more when it works again.
+not traced, and counted.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from threading import Event, Thread
-from typing import Protocol
-from urllib.parse import urlsplit
-
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from time import monotonic
 
 import llmproxy
 from llmproxy.batteries.settings import Tracing
+from llmproxy.batteries.telemetry.tracing.collector import Collector
+from llmproxy.batteries.telemetry.tracing.environment import resource_of, target_of
 from llmproxy.batteries.telemetry.tracing.names import endpoint_labels
-from llmproxy.batteries.telemetry.tracing.spans import SpanBuilder
+from llmproxy.batteries.telemetry.tracing.otlp import RequestWriter
+from llmproxy.batteries.telemetry.tracing.sender import SpanSender
+from llmproxy.batteries.telemetry.tracing.spans import Labels, spans_of
 from llmproxy.batteries.telemetry.tracing.trace_context import SAMPLED, trace_of
 from llmproxy.calls import Headers, TraceContext
 from llmproxy.config import Config
@@ -30,52 +27,69 @@ from llmproxy.events import CallFinished, Listener
 
 EVERY_S = 1.0
 MAX_PENDING_CALLS = 10_000
-# Calls in one request to the collector. The interpreter's lock is held while their spans are made
-# and encoded (1.3 ms for 16), so more at once would delay the event loop.
-BATCH_CALLS = 16
-EXPORT_TIMEOUT_S = 5.0
-# The longest wait for the collector when the process ends, and for the thread after that.
-CLOSING_S = 5.0
-STOPPING_S = 0.5
+# Calls whose spans are written at a stretch, and the pause after them: the event loop waits for the
+# interpreter's lock meanwhile, some 0.3 ms.
+CALLS_AT_ONCE = 16
+PAUSE_S = 0.001
+# A request is sent when it has so many spans, or when its first one has waited so long.
+REQUEST_SPANS = 512
+REQUEST_AGE_S = 5.0
+CLOSING_S = 5.0  # the longest wait for the collector when the process ends
 
 logger = logging.getLogger("llmproxy")
 
 
-class Exporter(Protocol):
-    """The part of OpenTelemetry's exporter that is used here. Its methods block."""
-
-    def export(self, spans: Sequence[ReadableSpan], /) -> SpanExportResult:
-        """Send spans within a bounded time; failures are logged."""
-
-    def shutdown(self) -> None:
-        """Abort a request under way."""
+def open_tracer(
+    config: Config,
+    settings: Tracing,
+    environ: Mapping[str, str],
+    *,
+    draw_bits: Callable[[int], int],
+) -> Tracer:
+    """Return a tracer that sends to the collector of a config, to be closed."""
+    target = target_of(settings, environ)
+    resource = resource_of(settings, environ, instance=draw_bits(128))
+    return Tracer(
+        SpanSender(Collector(target), str(target)),
+        RequestWriter(resource, ("llmproxy", llmproxy.__version__)),
+        endpoint_labels(config),
+        ratio=settings.sample_ratio,
+        draw_bits=draw_bits,
+    )
 
 
 class Tracer(Listener):
-    """Owns the calls whose spans are not sent yet, and the thread that sends them.
+    """Owns the calls and spans that are not sent yet, and the thread that sends them.
 
-    `draw_bits` returns that many random bits. `close()` sends the rest.
+    `ratio`: the share of calls that are traced; `draw_bits` returns that many random bits.
+    `close()` sends the rest.
     """
 
     def __init__(
         self,
-        config: Config,
-        settings: Tracing,
-        exporter: Exporter,
+        sender: SpanSender,
+        writer: RequestWriter,
+        labels: Labels,
         *,
+        ratio: float,
         draw_bits: Callable[[int], int],
     ) -> None:
-        self._ratio = settings.sample_ratio
+        self._ratio = ratio
         self._draw_bits = draw_bits
         self._pending: deque[tuple[CallFinished, TraceContext]] = deque()
-        self._spans = _span_builder(config, settings)
-        self._exporter = exporter
-        self._status = ExportStatus(settings.endpoint)
-        self._full = False
+        self._refused = 0
+        self._labels = labels
+        self._batch = _SpanBatch(writer)
+        self._sender = sender
         self._closing = Event()
         self._abandoned = False
         self._thread = Thread(target=self._run, name="llmproxy-tracing", daemon=True)
         self._thread.start()
+
+    @property
+    def lost(self) -> int:
+        """The calls whose spans found no room, or were not accepted."""
+        return self._refused + self._sender.lost
 
     def trace_of(self, headers: Headers) -> TraceContext | None:
         """Return a call's trace context from its headers; None if it is not to be traced."""
@@ -86,10 +100,6 @@ class Tracer(Listener):
         self._closing.set()
         self._thread.join(CLOSING_S)
         self._abandoned = True
-        self._exporter.shutdown()  # wakes the thread if it pauses before another try
-        self._thread.join(STOPPING_S)
-        if not self._thread.is_alive():
-            self._status.close()
 
     # ---- Listener
 
@@ -98,97 +108,71 @@ class Tracer(Listener):
         trace = event.record.request.trace
         if trace is None or not trace.flags & SAMPLED:
             return
-        if len(self._pending) >= MAX_PENDING_CALLS:
-            if not self._full:
-                self._full = True
-                logger.warning(
-                    "%d calls wait for their traces to be sent; further calls are not traced. "
-                    "Lower general_settings.tracing.sample_ratio. This is logged once.",
-                    MAX_PENDING_CALLS,
-                )
+        if len(self._pending) < MAX_PENDING_CALLS:
+            self._pending.append((event, trace))
             return
-        self._pending.append((event, trace))
+        if not self._refused:
+            logger.warning(
+                "%d calls wait for their traces to be sent; further calls are not traced. "
+                "Lower general_settings.tracing.sample_ratio. This is logged once.",
+                MAX_PENDING_CALLS,
+            )
+        self._refused += 1
 
     # ---- in the thread
 
     def _run(self) -> None:
         while not self._closing.wait(EVERY_S):
-            self._send_pending()
-        self._send_pending()
+            self._write_pending()
+            if self._batch.is_old:
+                self._send()
+        self._write_pending()
+        self._send()
+        self._sender.close()
 
-    def _send_pending(self) -> None:
+    def _write_pending(self) -> None:
         while self._pending and not self._abandoned:
-            calls = [self._pending.popleft() for _ in range(min(BATCH_CALLS, len(self._pending)))]
-            spans = [span for call, trace in calls for span in self._spans.of(call, trace)]
-            if self._exporter.export(spans) is SpanExportResult.SUCCESS:
-                self._status.succeeded()
-            else:
-                self._status.failed(lost=len(calls))
+            for _ in range(min(CALLS_AT_ONCE, len(self._pending))):
+                call, trace = self._pending.popleft()
+                self._batch.add(spans_of(call, trace, self._labels))
+            if self._batch.is_full:
+                self._send()
+            self._closing.wait(PAUSE_S)  # none when closing: there is no event loop any more
+
+    def _send(self) -> None:
+        if self._batch.calls and not self._abandoned:
+            calls = self._batch.calls
+            self._sender.send(self._batch.take(), calls=calls, stopping=self._closing)
 
 
-class ExportStatus(logging.Handler):
-    """Logs once that exports fail, and once that they work again.
+class _SpanBatch:
+    """The request that is being filled. `calls`: how many are in it."""
 
-    Replaces the SDK's own log lines: it handles the SDK's logger until `close()`.
-    """
+    def __init__(self, writer: RequestWriter) -> None:
+        self.calls = 0
+        self._writer = writer
+        self._spans: list[bytes] = []
+        self._began_at = 0.0
 
-    def __init__(self, endpoint: str) -> None:
-        super().__init__(logging.WARNING)
-        parts = urlsplit(endpoint)
-        self._collector = f"{parts.scheme}://{parts.netloc}"
-        self._reason = ""
-        self._lost = 0  # calls whose spans were not accepted since the last success
-        self._sdk_logger = logging.getLogger("opentelemetry")
-        self._sdk_logger.addHandler(self)
-        self._sdk_logger.propagate = False
+    @property
+    def is_full(self) -> bool:
+        """Whether it is to be sent at once."""
+        return len(self._spans) >= REQUEST_SPANS
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the exporter's first reason; later ones only say that attempts ran out.
+    @property
+    def is_old(self) -> bool:
+        """Whether it has waited long enough."""
+        return monotonic() - self._began_at >= REQUEST_AGE_S
 
-        Other loggers of the SDK report what a client has sent, which must not be logged.
-        """
-        if record.name.startswith("opentelemetry.exporter"):
-            self._reason = self._reason or record.getMessage()[:300]
+    def add(self, spans: list[bytes]) -> None:
+        """Add the spans of one call."""
+        if not self._spans:
+            self._began_at = monotonic()
+        self._spans += spans
+        self.calls += 1
 
-    def failed(self, *, lost: int) -> None:
-        """The spans of some calls could not be sent."""
-        if not self._lost:
-            logger.warning(
-                "Traces do not reach %s: %s Calls are not affected. This is logged once.",
-                self._collector,
-                self._reason,
-            )
-        self._lost += lost
-        self._reason = ""
-
-    def succeeded(self) -> None:
-        """Spans are accepted."""
-        self._reason = ""
-        if self._lost:
-            logger.warning(
-                "Traces reach %s again. The traces of %d calls are lost.",
-                self._collector,
-                self._lost,
-            )
-        self._lost = 0
-
-    def close(self) -> None:
-        """Let the SDK log by itself again."""
-        self._sdk_logger.removeHandler(self)
-        self._sdk_logger.propagate = True
-        super().close()
-
-
-def exporter_of(settings: Tracing) -> Exporter:
-    """Return an exporter for OTLP over HTTP."""
-    endpoint = settings.endpoint
-    if urlsplit(endpoint).path in ("", "/"):
-        endpoint = endpoint.rstrip("/") + "/v1/traces"
-    headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-    return OTLPSpanExporter(endpoint, headers=headers, timeout=EXPORT_TIMEOUT_S)
-
-
-def _span_builder(config: Config, settings: Tracing) -> SpanBuilder:
-    named = {"service.name": settings.service_name, "service.version": llmproxy.__version__}
-    scope = InstrumentationScope("llmproxy", llmproxy.__version__)
-    return SpanBuilder(endpoint_labels(config), Resource.create(named), scope)
+    def take(self) -> bytes:
+        """Return it as bytes, and begin another one."""
+        body = self._writer.request(self._spans)
+        self._spans, self.calls = [], 0
+        return body

@@ -387,7 +387,7 @@ SECTIONS = {
         ),
         PROXY.counter(
             "llmproxy_log_calls_lost_total",
-            "Calls that are missing in a log: access_log.",
+            "Calls that are missing in a log: access_log, traces.",
             lambda proxy: proxy.lost.model_dump(),
             "log",
         ),
