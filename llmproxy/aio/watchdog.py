@@ -40,7 +40,8 @@ class Watchdog:
         self.expires_at = inf
 
     def stop(self) -> None:
-        """Forget the deadline and cancel the timer: the connection is closed."""
+        """Forget the deadline and cancel the timer, for good: the connection is closed."""
+        self._on_expired = _nothing  # a cycle that only the garbage collector would find
         self.expires_at = inf
         if self._timer is not None:
             self._timer.cancel()
@@ -59,3 +60,7 @@ class Watchdog:
             # too early again.
             self._armed_for = self.expires_at
             self._timer = self._loop.call_later(left_s + 0.001, self._wake)
+
+
+def _nothing() -> None:
+    """Take the place of what a closed connection did."""

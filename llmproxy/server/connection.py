@@ -73,6 +73,7 @@ class ServerConnection(HttpToolsProtocol):
         if self._task is not None:
             leave = None if self._writer is None else self._writer.on_leave
             (leave or self._task.cancel)()
+        self._writer = None  # a cycle that only the garbage collector would find
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

@@ -145,17 +145,17 @@ class RequestReader:
     def discard(self, error: ClientError) -> None:
         """Throw away everything from now on. A call that reads a body gets the error."""
         self.state = ReadState.DISCARD
-        self._stop(error)
+        self._parser = None
+        if self.request is not None:
+            self.request.body.fail(error)
 
     def close(self) -> None:
         """Note that the connection is lost."""
         self.state = ReadState.CLOSED
-        self._stop(ClientError("The client closed the connection.", status=400))
-
-    def _stop(self, error: ClientError) -> None:
-        self._parser = None  # also ends a cycle that only the garbage collector would find
+        self._parser = None
+        del self._handler  # a cycle that only the garbage collector would find
         if self.request is not None:
-            self.request.body.fail(error)
+            self.request.body.fail(ClientError("The client closed the connection.", status=400))
 
     # ---- llhttp's callbacks
 

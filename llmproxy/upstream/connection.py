@@ -277,6 +277,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if self._upload is not None:
             self._upload.cancel()
         self._note_closed()
+        self._parser = None  # a cycle that only the garbage collector would find
 
     def pause_writing(self) -> None:
         if self._upload is not None:
