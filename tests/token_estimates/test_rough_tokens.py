@@ -1,6 +1,7 @@
 """In a crowd most small calls are not measured, while so much is left that it does not matter."""
 
 import json
+from types import SimpleNamespace
 
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.batteries.token_estimates import LearnedEstimates
@@ -94,3 +95,39 @@ def test_a_call_without_a_body_is_no_trouble():
         assert (
             here.estimates.roughly(call(0, body=b""), 100.0 + number / 1000, here.states)[0] < 100
         )
+
+
+class AskedCapacity:
+    """A capacity that counts how often it was asked whether it has plenty."""
+
+    def __init__(self):
+        self.is_plenty, self.asked = True, 0
+
+    def has_plenty(self, _tokens):
+        self.asked += 1
+        return self.is_plenty
+
+
+def test_while_one_of_a_thousand_endpoints_has_little_left_a_call_asks_no_other():
+    states = [SimpleNamespace(capacity=AskedCapacity()) for _ in range(1_000)]
+    scarce = states[-1].capacity
+    scarce.is_plenty = False
+    estimates = LearnedEstimates()
+    estimates.needed = True
+
+    def asked_by_a_call(now):
+        before = sum(state.capacity.asked for state in states)
+        _, size = estimates.roughly(call(100), now, states)
+        return sum(state.capacity.asked for state in states) - before, size is not None
+
+    assert asked_by_a_call(100.0) == (1_000, True)
+    assert asked_by_a_call(100.1) == (1, True)
+    scarce.is_plenty = True
+    assert asked_by_a_call(100.2) == (1_001, True)
+    assert asked_by_a_call(100.21) == (0, False), "now there is plenty, so it is not measured"
+    scarce.is_plenty = False
+    other = states[:]
+    estimates.roughly(call(100), 101.0, states)
+    before = scarce.asked
+    estimates.roughly(call(100), 102.0, other)
+    assert scarce.asked == before + 1, "another config's endpoints are asked as they come"

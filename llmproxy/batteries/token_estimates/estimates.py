@@ -40,6 +40,7 @@ class LearnedEstimates(TooLargeCalls):
         "_learned",
         "_outputs",
         "_rough_until",
+        "_scarce",
         "_streams",
         "_tokens_a_byte",
         "_unreported",
@@ -51,6 +52,7 @@ class LearnedEstimates(TooLargeCalls):
         self._outputs = OutputEstimates()
         self._rough_until = 0.0
         self._tokens_a_byte = 0.0
+        self._scarce: tuple[Sequence[EndpointState], EndpointState] | None = None
         self._streams: dict[tuple[str, str], StreamLine] = {}
         self._unreported = False  # a stream has reported no usage
         self._learned = 0
@@ -77,10 +79,22 @@ class LearnedEstimates(TooLargeCalls):
         if isinstance(body, bytes) and now < self._rough_until and len(body) <= ROUGH_BYTES:
             return int(len(body) * self._tokens_a_byte) + (call.max_output_tokens or 0), None
         tokens, size = self.of(call)
-        if size is not None and all(state.capacity.has_plenty(tokens) for state in states):
+        if size is not None and self._have_plenty(states, tokens):
             self._rough_until = now + min(MEASURE_EVERY_S * len(states), LONGEST_ROUGH_S)
             self._tokens_a_byte = (tokens - (call.max_output_tokens or 0)) / max(1, size.text_bytes)
         return tokens, size
+
+    def _have_plenty(self, states: Sequence[EndpointState], tokens: int) -> bool:
+        """Return whether much is left at all endpoints. The one that lacked it last is asked first:
+        while it does, a call asks no other."""
+        if self._scarce is not None:
+            of, scarce = self._scarce
+            if of is states and not scarce.capacity.has_plenty(tokens):
+                return False
+        scarce_ones = (state for state in states if not state.capacity.has_plenty(tokens))
+        found = next(scarce_ones, None)
+        self._scarce = None if found is None else (states, found)
+        return found is None
 
     def unwritten(self, call: Call) -> int:
         """Return the part of a call's output bound that such calls do not usually write."""
