@@ -32,6 +32,7 @@ from llmproxy.errors import (
     UpstreamError,
 )
 from llmproxy.events import CallFinished
+from llmproxy.frames import forget_frames
 from llmproxy.gateway import answer
 from llmproxy.pipeline.intake import not_found
 from llmproxy.protocols import ASGIApp, Client, Downstream, Receive, Scope, Send, WebPages
@@ -196,6 +197,7 @@ def _end_with(
         send_error(client, error, record, dialect_read_by(request))
     elif not record.answer.status:
         record.answer.status = 200  # a heartbeat's
+    forget_frames(error)
 
 
 def _end_cancelled(request: Request, client: Downstream, record: CallRecord) -> None:

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 
 import pytest
 
+from llmproxy.calls import Call
 from llmproxy.server.connection import ServerConnection
 from llmproxy.upstream.connection import UpstreamConnection
 from tests.support.client import CHAT, connect, request
 from tests.support.groups import group_of
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import GOOD, always, chat, http, scripted
+from tests.support.vendor import DOWN, GOOD, always, chat, http, scripted
 from tests.support.waiting import until
 
 
@@ -89,3 +90,16 @@ async def test_an_endpoints_connection_is_freed_when_it_is_over():
             await asks(client)
             await until(lambda: not alive(UpstreamConnection))
             client.writer.close()
+
+
+@pytest.mark.parametrize("fails", [DOWN, always("close"), always(b"nonsense\r\n\r\n")])
+@bounded()
+async def test_what_a_call_held_that_failed_everywhere_is_freed_when_it_is_over(fails):
+    async with scripted(fails) as vendor, serve_proxy(group_of(vendor)) as proxy:
+        with without_collector():
+            client = await connect(proxy.port)
+            await client.send(request(body=CHAT))
+            assert (await client.reply()).status >= 500
+            client.writer.close()
+            del client
+            await until(lambda: not alive(ServerConnection) and not alive(Call))

@@ -133,6 +133,7 @@ interface DatabaseView {
 
 interface LostView {
   access_log: number;
+  traces: number;
 }
 
 interface ProxyView {

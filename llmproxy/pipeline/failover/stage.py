@@ -14,6 +14,7 @@ from typing import Any, assert_never
 from llmproxy.calls import Accepted, Call, Headers
 from llmproxy.errors import NoEndpoint, StreamBroken, TooLarge, UpstreamError
 from llmproxy.events import AttemptEnded, Listener
+from llmproxy.frames import forget_frames
 from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.record import CallRecord
@@ -231,6 +232,7 @@ class FirstAccepted:
             failure=failure,
         )
         self._note_end(step)
+        forget_frames(failure)
 
     def _abandon_all(self) -> None:
         if not self.attempts.under_way:

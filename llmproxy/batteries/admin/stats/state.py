@@ -141,7 +141,7 @@ class ProxyView(BaseModel):
 class StateCache:
     """Computes the state at most twice a second, for everything that asks for it.
 
-    With many endpoints it does so less often, so that it never takes more than 1 % of a core.
+    With many endpoints it does so less often, so that it takes some 1 % of a core.
     """
 
     def __init__(self, live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -> None:
