@@ -9,6 +9,6 @@ def forget_frames(error: BaseException | None) -> None:
     Those frames hold the request with its body, and the exception itself: only a full garbage
     collection would free them.
     """
-    while error is not None:
+    while error is not None and error.__traceback__ is not None:  # causes may go in a circle
         error.__traceback__ = None
         error = error.__cause__ or error.__context__

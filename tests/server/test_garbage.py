@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from llmproxy.calls import Call
+from llmproxy.errors import UpstreamFailed
+from llmproxy.frames import forget_frames
 from llmproxy.server.connection import ServerConnection
 from llmproxy.upstream.connection import UpstreamConnection
 from tests.support.client import CHAT, connect, request
@@ -103,3 +105,19 @@ async def test_what_a_call_held_that_failed_everywhere_is_freed_when_it_is_over(
             client.writer.close()
             del client
             await until(lambda: not alive(ServerConnection) and not alive(Call))
+
+
+def test_errors_that_are_causes_of_each_other_are_forgotten_once():
+    first, second = failed("first"), failed("second")
+    first.__cause__, second.__context__ = second, first
+
+    forget_frames(first)
+
+    assert first.__traceback__ is second.__traceback__ is None
+
+
+def failed(message):
+    try:
+        raise UpstreamFailed(message)
+    except UpstreamFailed as error:
+        return error
