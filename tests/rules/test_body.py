@@ -177,7 +177,7 @@ def test_lone_surrogates_in_10_mb_are_found_in_linear_time(what):
     began = process_time()
     assert peek(body).model == "m"
     # 10 to 30 ms where little else runs; it was 0.8 to 2.8 s.
-    assert process_time() - began < 0.25
+    assert process_time() - began < 0.5
 
 
 class Members(list):
