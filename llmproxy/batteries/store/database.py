@@ -6,6 +6,7 @@ Nothing here is on a call's path.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -17,7 +18,7 @@ from llmproxy.batteries.store.connections import StoreConnections
 from llmproxy.batteries.store.errors import StoreUnavailable
 from llmproxy.batteries.store.plain import FileTransaction, Transaction
 from llmproxy.batteries.store.remedies import doubt, reason, remedy
-from llmproxy.batteries.store.schema import HEAD, make_in_file
+from llmproxy.batteries.store.schema import HEAD, look, make_in_file, prepare, upgrade
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Row
@@ -75,7 +76,6 @@ class Database:
 
     async def _looked_at(self) -> None:
         from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
-        from llmproxy.batteries.store.schema import look  # noqa: PLC0415
 
         engine = (await self._engine()).execution_options(**{READS: True})
         async with engine.connect() as connection:
@@ -125,9 +125,7 @@ class Database:
         await self._prepare(within_s)
 
         async def write() -> T:
-            connections = await self._connected()
-            await asyncio.to_thread(self._refuse_another_file, connections)
-            async with connections.transaction() as transaction:
+            async with (await self._to_write()).transaction() as transaction:
                 return await work(transaction)
 
         return await self._bounded(write(), within_s)
@@ -150,9 +148,7 @@ class Database:
         await self._prepare(within_s)
 
         async def write() -> T:
-            connections = await self._connected()
-            await asyncio.to_thread(self._refuse_another_file, connections)
-            async with (await connections.engine()).begin() as connection:
+            async with (await (await self._to_write()).engine()).begin() as connection:
                 return await work(connection)
 
         return await self._bounded(write(), within_s)
@@ -162,8 +158,6 @@ class Database:
         await self.load()
 
         async def work() -> None:
-            from llmproxy.batteries.store.schema import upgrade  # noqa: PLC0415
-
             async with (await self._engine()).begin() as connection:
                 await connection.run_sync(upgrade, self.address)
 
@@ -214,8 +208,6 @@ class Database:
             await transaction.in_thread(make_in_file)
 
     async def _make_tables(self) -> None:
-        from llmproxy.batteries.store.schema import prepare  # noqa: PLC0415
-
         async with (await self._engine()).begin() as connection:
             await connection.run_sync(prepare, self.address)
 
@@ -223,13 +215,16 @@ class Database:
         """Runs in a thread: it may touch the disk."""
         return StoreConnections(self.address, within_s=self._within_s)
 
-    def _refuse_another_file(self, connections: StoreConnections) -> None:
-        """Raise StoreUnavailable if the file is gone: what is written to it then, nobody finds."""
-        if identity_of(self.address) != connections.opened:
+    async def _to_write(self) -> StoreConnections:
+        """Return the connections. Raises StoreUnavailable if the file is gone: what is written to
+        it then, nobody finds."""
+        connections = await self._connected()
+        if await asyncio.to_thread(identity_of, self.address) != connections.opened:
             raise StoreUnavailable(
                 f"{self.address} was deleted or replaced while this process uses it. Start the "
                 "proxy again (stop it before you replace the file the next time)."
             )
+        return connections
 
     @asynccontextmanager
     async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
@@ -338,8 +333,6 @@ def _is_of_values(error: Exception) -> bool:
     if type(error).__name__ in ("DataError", "IntegrityError"):  # SQLAlchemy may not be imported
         return True
     error = getattr(error, "orig", None) or error
-    import sqlite3  # noqa: PLC0415 - not every process has a file
-
     # PostgreSQL: class 22, data exceptions; 23, rules of a table; 54, what is too long.
     state = getattr(error, "sqlstate", None)
     if isinstance(state, str):

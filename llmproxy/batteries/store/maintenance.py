@@ -13,12 +13,11 @@ from llmproxy.batteries.store.address import Address
 from llmproxy.batteries.store.database import Database
 from llmproxy.batteries.store.errors import StoreUnavailable
 from llmproxy.batteries.store.keeping import Pruner
+from llmproxy.batteries.store.schema import HEAD
 
 
 async def upgrade_tables(address: Address) -> str:
     """Make the tables, or bring them to this program's version. Raises StoreUnavailable."""
-    from llmproxy.batteries.store.schema import HEAD  # noqa: PLC0415 - imports SQLAlchemy
-
     database = Database(address, within_s=3600)
     try:
         await database.upgrade()
