@@ -109,13 +109,19 @@ def test_workers_share_sqlalchemy_if_they_all_need_it(url, needed):
     assert ("sqlalchemy" in imported) == needed
 
 
-def test_the_collector_is_off_during_a_start_and_on_when_calls_are_accepted(tmp_path):
-    config = tmp_path / "llmproxy.yaml"
+def config_without_store(folder):
+    """Write a config file; return its path."""
+    config = folder / "llmproxy.yaml"
     model = '{params: {base_url: "http://127.0.0.1:1/v1", api_key: none}}'
     config.write_text(
         f"model_groups: [{{model_group: m, models: [{model}]}}]\n"
         'general_settings: {database_url: "off"}\n'
     )
+    return config
+
+
+def test_the_collector_is_off_during_a_start_and_on_when_calls_are_accepted(tmp_path):
+    config = config_without_store(tmp_path)
     script = f"""
 import gc, os, signal, sys
 
@@ -144,12 +150,7 @@ sys.exit(main(["serve", "--config", {str(config)!r}, "--port", "0"]))
 
 
 def test_the_admin_application_comes_when_it_is_asked_and_a_probe_does_not_ask_it(tmp_path):
-    config = tmp_path / "llmproxy.yaml"
-    model = '{params: {base_url: "http://127.0.0.1:1/v1", api_key: none}}'
-    config.write_text(
-        f"model_groups: [{{model_group: m, models: [{model}]}}]\n"
-        'general_settings: {database_url: "off"}\n'
-    )
+    config = config_without_store(tmp_path)
     script = f"""
 import os, signal, sys, threading
 from urllib.request import urlopen
